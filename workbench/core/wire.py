@@ -1,0 +1,31 @@
+"""The base of every model that crosses a wall, and the cleaning of text that may come from anywhere."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Wire(BaseModel):
+    """Immutable, strict about unknown keys; field docstrings become the descriptions of the JSON Schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def storable(text: str) -> str:
+    """`text` with lone surrogates replaced by U+FFFD, so that UTF-8 and the database accept it."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def printable(text: str) -> str:
+    """`text` safe for a terminal: escape, control and bidirectional characters shown as `\\xNN` or `\\uNNNN`."""
+    return _CONTROLS.sub(lambda match: _escaped(match.group()), storable(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
