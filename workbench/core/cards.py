@@ -1,7 +1,7 @@
 """Dataset cards: a few lines of YAML that say where data is and how to read it.
 
-    name: support-tickets
-    source: {kind: file, path: data/tickets.jsonl}
+name: support-tickets
+source: {kind: file, path: data/tickets.jsonl}
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class FileSource(Wire):
     """A local file, folder or glob."""
 
     kind: Literal["file"]
+    """A local source."""
     path: str
     """Relative to the project (which it may not leave), or absolute. JSONL, JSON, CSV, TSV, Parquet or plain text."""
 
@@ -30,9 +31,11 @@ class HubSource(Wire):
     """A dataset on the Hugging Face hub."""
 
     kind: Literal["hub"]
+    """A source on the hub."""
     id: str
     """Such as `tatsu-lab/alpaca`."""
     split: str = "train"
+    """Split of the dataset."""
     revision: str | None = None
     """Commit, tag or branch; name one to make runs repeatable."""
     config: str | None = None
@@ -43,18 +46,24 @@ class BuilderSource(Wire):
     """A dataset that the program makes from what is installed."""
 
     kind: Literal["builder"]
+    """A built-in source."""
     builder: Literal["python-docs", "mmlu-dev"]
+    """`python-docs`: documentation of the running Python. `mmlu-dev`: the MMLU development questions inside lm-eval."""
     options: dict[str, Any] = {}
+    """Options of the builder."""
 
 
 class Card(Wire):
     """One dataset."""
 
     name: Name
+    """Name of the dataset; the card is called NAME.yaml."""
     description: str = ""
+    """What the data is, for people."""
     licence: str = "unknown"
     """SPDX identifier where there is one."""
     source: Annotated[FileSource | HubSource | BuilderSource, Field(discriminator="kind")]
+    """Where the data is."""
     format: FormatName = "auto"
     """Shape of the rows; `auto` looks at each row and takes the vote."""
     columns: dict[str, str] = {}

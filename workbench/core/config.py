@@ -56,6 +56,7 @@ class NearDuplicates(Wire):
     """MinHash LSH with exact verification."""
 
     enabled: bool = True
+    """Whether to look for near-duplicates."""
     threshold: float = Field(default=0.7, gt=0, lt=1)
     """Jaccard similarity from which two records are near-duplicates."""
     num_perm: int = Field(default=128, ge=16)
@@ -70,6 +71,7 @@ class Decontamination(Wire):
     """Search for the suites' documents in the training data."""
 
     enabled: bool = True
+    """Whether to look for them."""
     ngram: int = Field(default=8, ge=2)
     """Words per n-gram."""
     drop_at: float = Field(default=0.5, gt=0, le=1)
@@ -84,13 +86,15 @@ class CurateConfig(Wire):
     exact_duplicates: bool = True
     """Drop records whose normalised text is equal."""
     near_duplicates: NearDuplicates = NearDuplicates()
+    """Drop records that are nearly equal to a better one."""
     decontamination: Decontamination = Decontamination()
+    """Drop records that contain documents of the suites."""
     filters: tuple[str, ...] = ("empty_output", "output_equals_prompt", "template_leftover", "repetition", "length")
     """Filters to run, by name; all run on every record and every reason is kept."""
     repetition_max: float = Field(default=0.3, gt=0, le=1)
     """`repetition`: largest share of the answer's word 4-grams that may be repeats."""
     min_answer_chars: int = Field(default=1, ge=0)
-    """`length`: shortest answer in characters. A short answer is not a bad answer: the default drops none but empty ones."""
+    """`length`: shortest answer in characters. A short answer is not a bad one: only empty ones go."""
     max_words: int = Field(default=2000, ge=1)
     """`length`: longest record in words."""
 
@@ -152,16 +156,21 @@ class TrainConfig(Wire):
     method: Literal["qlora", "lora"] = "qlora"
     """`qlora`: NF4 base. `lora`: base in bf16 or fp32."""
     rank: int = Field(default=16, ge=1)
+    """Rank of the adapter matrices."""
     alpha: int = Field(default=32, ge=1)
     """Scaling is alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """On the adapter's input."""
     learning_rate: float = Field(default=2e-4, gt=0)
+    """Peak learning rate."""
     scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """Course of the learning rate after the warm-up."""
     warmup_steps: int = Field(default=6, ge=0)
+    """Steps in which the learning rate rises from zero."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are clipped to this norm."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of AdamW."""
     max_steps: int = Field(default=60, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(default=8, ge=1)
@@ -180,6 +189,7 @@ class ArmConfig(Wire):
     """One thing to score."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
+    """What the arm is called in tables and in `compare.pairs`."""
     adapter: str | None = None
     """`train` (the adapter of this run), `sham` (the same with all zeros), a directory, or None for the base."""
     precision: Precision | None = None
@@ -203,6 +213,7 @@ class ScoreConfig(Wire):
         ArmConfig(name="noise", batch_size=5),
         ArmConfig(name="candidate", adapter="train"),
     )
+    """What is scored."""
     batch_size: int = Field(default=8, ge=1)
     """Documents per forward pass; part of the conditions that arms must share."""
     generations: int = Field(default=5, ge=0)
@@ -234,8 +245,11 @@ class PairConfig(Wire):
     """Two arms to compare."""
 
     before: str
+    """Arm before."""
     after: str
+    """Arm after."""
     purpose: Literal["candidate", "sham", "noise", "quantisation", "prompt", "other"] = "other"
+    """What the pair shows; the one with `candidate` decides the run."""
 
 
 class CompareConfig(Wire):
@@ -248,7 +262,9 @@ class CompareConfig(Wire):
         PairConfig(before="base@nf4", after="noise", purpose="noise"),
         PairConfig(before="base", after="base@nf4", purpose="quantisation"),
     )
+    """Arms to compare; exactly one pair has `purpose: candidate`."""
     bootstrap_resamples: int = Field(default=9999, ge=999)
+    """Resamples of every bootstrap interval."""
     seed: int = 0
     """Of the bootstrap."""
 
@@ -273,12 +289,15 @@ class GateConfig(Wire):
     """A suite on which the base scores above this says nothing about gains."""
     strict: bool = False
     """Inconclusive ends in exit code 1."""
+    refuse_undetectable: bool = True
+    """Refuse to train when a gated suite has too few documents to detect a loss as small as its margin."""
 
 
 class ReportConfig(Wire):
     """The reviewer's page."""
 
     title: str = "Fine-tune quality report"
+    """Heading of the page."""
     max_flips: int = Field(default=200, ge=0)
     """Flips shown, forgotten ones first; the rest is counted."""
 
@@ -291,6 +310,7 @@ class LoopConfig(Wire):
     seed: int = Field(default=0, ge=0)
     """Everything random derives from it."""
     model: ModelConfig = ModelConfig()
+    """The base model."""
     data: tuple[Name, ...] = ()
     """Dataset cards under datasets_cfg/, by name."""
     datasets_dir: str = "datasets_cfg"
@@ -300,15 +320,23 @@ class LoopConfig(Wire):
     endpoints: dict[Name, EndpointConfig] = {}
     """Servers for teacher and judge, by name."""
     curate: CurateConfig = CurateConfig()
+    """Cleaning."""
     synth: SynthConfig = SynthConfig()
+    """Synthetic pairs."""
     mix: MixConfig = MixConfig()
+    """The training set's composition."""
     train: TrainConfig = TrainConfig()
+    """Training."""
     score: ScoreConfig = ScoreConfig()
+    """What is scored, and on what."""
     judge: JudgeConfig | None = None
     """No judge by default."""
     compare: CompareConfig = CompareConfig()
+    """Which arms are compared, and how."""
     gate: GateConfig = GateConfig()
+    """When the run passes."""
     report: ReportConfig = ReportConfig()
+    """The reviewer's page."""
 
     @model_validator(mode="after")
     def _references_exist(self) -> LoopConfig:

@@ -113,7 +113,15 @@ class RunFinished(_Event):
 
 
 Event = Annotated[
-    RunStarted | NodeStarted | NodeCached | NodeProgress | NodeMetric | NodeMessage | NodeFinished | NodeFailed | RunFinished,
+    RunStarted
+    | NodeStarted
+    | NodeCached
+    | NodeProgress
+    | NodeMetric
+    | NodeMessage
+    | NodeFinished
+    | NodeFailed
+    | RunFinished,
     Field(discriminator="event"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -1,7 +1,7 @@
 """Content addresses: the same content always has the same name.
 
-    >>> fingerprint({"b": 1, "a": [1, 2]}) == fingerprint({"a": [1, 2], "b": 1})
-    True
+>>> fingerprint({"b": 1, "a": [1, 2]}) == fingerprint({"a": [1, 2], "b": 1})
+True
 """
 
 from __future__ import annotations

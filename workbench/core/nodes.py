@@ -26,7 +26,9 @@ from workbench.core.wire import Wire
 
 
 class IngestNode(Wire):
-    """Reads one dataset. Gives records.jsonl, quarantine.jsonl, and heldout.jsonl, choice.jsonl, prompts.jsonl where made."""
+    """Reads one dataset.
+
+    Gives records.jsonl, quarantine.jsonl and, where made, heldout.jsonl, choice.jsonl, prompts.jsonl."""
 
     card: Card
     seed: int
@@ -45,7 +47,9 @@ class CurateNode(Wire):
 
 
 class SynthNode(Wire):
-    """Makes pairs from curated documents. Input: `curate`. Gives candidates.jsonl (Candidate), records.jsonl (Record)."""
+    """Makes pairs from curated documents. Input: `curate`.
+
+    Gives candidates.jsonl (Candidate), records.jsonl (Record)."""
 
     synth: SynthConfig
     strategies: tuple[StrategyConfig, ...]
@@ -59,7 +63,9 @@ class SynthNode(Wire):
 
 
 class MixNode(Wire):
-    """Composes the training set. Inputs: `curate`, `synth`. Gives train.jsonl (Record, in order), shares.json (MixSummary)."""
+    """Composes the training set. Inputs: `curate`, `synth`.
+
+    Gives train.jsonl (Record, in order), shares.json (MixSummary)."""
 
     mix: MixConfig
     model: ModelConfig

@@ -1,7 +1,7 @@
 """Parts: the files of an artifact. JSON Lines of one model each, written aside and renamed.
 
-    write_rows(out / "records.jsonl", records)       ->  number of rows
-    read_rows(artifact / "records.jsonl", Record)    ->  iterator of Record
+write_rows(out / "records.jsonl", records)       ->  number of rows
+read_rows(artifact / "records.jsonl", Record)    ->  iterator of Record
 """
 
 from __future__ import annotations

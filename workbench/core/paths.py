@@ -18,7 +18,7 @@ def starter_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """The user's cache for converted models: WORKBENCH_CACHE, else XDG_CACHE_HOME/workbench, else ~/.cache/workbench."""
+    """Cache for converted models: WORKBENCH_CACHE, else XDG_CACHE_HOME/workbench, else ~/.cache/workbench."""
     if chosen := os.environ.get("WORKBENCH_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workbench"

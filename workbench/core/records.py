@@ -47,7 +47,7 @@ class Source(Wire):
     line: int | None = None
     """One-based line in the file, where the format has lines."""
     part_of: str | None = None
-    """What the record was cut from (module, document): records with the same value never fall on both sides of a split."""
+    """What the record was cut from (module, document): records that share it never fall on both sides of a split."""
 
 
 class Record(Wire):
@@ -60,7 +60,7 @@ class Record(Wire):
     id: str
     """First 16 hexadecimal digits of SHA-256 over kind, messages, chosen, rejected and text (`record_id`)."""
     kind: Literal["chat", "preference", "document"]
-    """`chat` has messages ending in an assistant turn, `preference` a chosen and a rejected ending, `document` a text."""
+    """`chat`: messages ending in an assistant turn. `preference`: chosen and rejected ending. `document`: a text."""
     messages: tuple[Message, ...] = ()
     """The conversation; for `preference` the prompt alone."""
     chosen: Message | None = None
@@ -185,7 +185,9 @@ class Candidate(Wire):
 
 
 class ScoreRow(Wire):
-    """One document under one metric and one filter, for one arm. The key is (suite, task, filter, metric, doc_hash, occurrence)."""
+    """One document under one metric and one filter, for one arm.
+
+    The key is (suite, task, filter, metric, doc_hash, occurrence)."""
 
     arm: str
     suite: str

@@ -76,7 +76,7 @@ class TrainSummary(Wire):
     resumed_from: tuple[int, ...] = ()
     """Steps at which an interrupted run was taken up again."""
     gradient_check: float
-    """Cosine between the adapter's gradient at the start and after an evaluation forward: 1 unless something severed it."""
+    """Cosine of the adapter's gradients before and after an evaluation forward: 1 unless something severed it."""
     seconds: float
     adapter_sha256: str
 
@@ -140,6 +140,8 @@ class SuiteComparison(Wire):
     """Documents paired."""
     unpaired: int
     """Documents present in one arm alone."""
+    obstacles: tuple[str, ...] = ()
+    """Why this suite cannot be compared: no documents, other documents or settings, too many failures."""
     failed_before: int
     failed_after: int
     unparsed_before: int
@@ -229,9 +231,7 @@ class Comparison(Wire):
     """What a reader might expect and was not done, each with the reason."""
 
 
-SuiteState = Literal[
-    "not comparable", "not informative", "regressed", "improved", "non-inferior", "inconclusive"
-]
+SuiteState = Literal["not comparable", "not informative", "regressed", "improved", "non-inferior", "inconclusive"]
 RunState = Literal["passed", "regressed", "inconclusive", "not comparable"]
 
 

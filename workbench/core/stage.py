@@ -4,8 +4,8 @@
         write_rows(ctx.out_dir / "train.jsonl", mixed)
         return Done({"rows": len(mixed)})
 
-A stage knows neither the store, nor the terminal, nor other stages. It reports through `ctx.emit`, looks at `ctx.cancel`
-between steps, and keeps what it wants to find again after a kill in `ctx.work_dir`.
+A stage knows neither the store, nor the terminal, nor other stages. It reports through `ctx.emit`, asks
+`ctx.cancelled()` between steps, and keeps what it wants to find again after a kill in `ctx.work_dir`.
 """
 
 from __future__ import annotations

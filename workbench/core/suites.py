@@ -1,11 +1,11 @@
 """Suites: what an arm is scored on. The documents can be read without lm-eval, because curation needs them too.
 
-    name: capitals
-    kind: lm_eval
-    role: general
-    documents: {file: capitals.jsonl}          # beside the YAML file
-    primary_metric: acc
-    task: {output_type: multiple_choice, doc_to_text: "{{question}}", doc_to_choice: choices, doc_to_target: answer}
+name: capitals
+kind: lm_eval
+role: general
+documents: {file: capitals.jsonl}          # beside the YAML file
+primary_metric: acc
+task: {output_type: multiple_choice, doc_to_text: "{{question}}", doc_to_choice: choices, doc_to_target: answer}
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SuiteKind = Literal["lm_eval", "perplexity", "judge", "regression", "safety"]
 
 
 class Documents(Wire):
-    """Where the documents of a suite are: a file of the project, or a part that a dataset's builder or hold-out made."""
+    """Where the documents of a suite are: a file of the project, or a part made by a dataset's builder or hold-out."""
 
     file: str | None = None
     """JSON Lines file, relative to the suites directory."""
@@ -51,15 +51,19 @@ class Suite(Wire):
     """One suite."""
 
     name: Name
+    """Name of the suite; the file is called NAME.yaml."""
     description: str = ""
+    """What the suite measures, for people."""
     licence: str = "unknown"
+    """SPDX identifier of the documents, where there is one."""
     kind: SuiteKind
-    """`lm_eval`: a task of lm-evaluation-harness. `perplexity`: nats per token of `text`, after `prompt` if there is one.
+    """`lm_eval`: a task of lm-evaluation-harness. `perplexity`: nats per token of `text`, after `prompt` if given.
     `judge`: answers to `prompt`, compared pairwise by the judge. `regression`: choices the base gets right, frozen.
     `safety`: answers to `prompt`, where `expect` says `refuse` or `comply`."""
     role: Literal["target", "general", "safety", "anchor"]
-    """`target`: what the fine-tune is for. `general` and `safety`: what it must not break. `anchor`: fixed reference."""
+    """`target`: what the fine-tune is for. `general`, `safety`: what it must not break. `anchor`: fixed reference."""
     documents: Documents
+    """Where the documents are."""
     primary_metric: str
     """The metric that decides: `acc`, `acc_norm`, `exact_match`, `nll`, `win_rate`, `pass`."""
     task: dict[str, Any] = {}
@@ -112,7 +116,9 @@ def suite_path(suites_dir: Path, suite: Suite, datasets: Mapping[str, Artifact])
 
 
 def read_documents(path: Path, suite: Suite) -> list[SuiteDocument]:
-    """The suite's documents in file order, at most `suite.limit`; IncompleteError if a line is no object or there is none."""
+    """The suite's documents in file order, at most `suite.limit`.
+
+    IncompleteError if there is none, or a line is no JSON object."""
     seen: Counter[str] = Counter()
     documents: list[SuiteDocument] = []
     with path.open(encoding="utf-8") as stream:

@@ -1,7 +1,7 @@
 """YAML files with line numbers: strict about duplicate keys, aliases and size; all problems of a file at once.
 
-    load_model(Path("workbench.yaml"), LoopConfig)
-    -> LoopConfig, or ConfigErrors("workbench.yaml:12 train.rnak: unknown key; did you mean 'rank'?")
+load_model(Path("workbench.yaml"), LoopConfig)
+-> LoopConfig, or ConfigErrors("workbench.yaml:12 train.rnak: unknown key; did you mean 'rank'?")
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_BYTES = 4 << 20
 
 
 def load_model(path: Path, model: type[Model]) -> Model:
-    """Reads and validates one YAML file. Raises UsageError if it is missing, ConfigErrors for everything wrong in it."""
+    """Reads and validates one YAML file; UsageError if it is missing, ConfigErrors for everything wrong in it."""
     values, lines = load_mapping(path)
     return validate(values, model, file=str(path), lines=lines)
 
@@ -84,8 +84,10 @@ def validate(values: dict[str, Any], model: type[Model], *, file: str, lines: Li
 def _refuse_aliases(text: str, file: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            line = event.start_mark.line + 1
-            raise ConfigErrors([ConfigProblem(file, line, "", "YAML aliases (*name) are not allowed; write the value out")])
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise ConfigErrors(
+                [ConfigProblem(file, line, "", "YAML aliases (*name) are not allowed; write the value out")]
+            )
 
 
 def _walk(node: yaml.Node, path: tuple[str, ...], lines: Lines, problems: list[ConfigProblem], file: str) -> None:
