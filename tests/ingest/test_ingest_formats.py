@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ingest_makers import Read, ReadFile
+
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.records import Record
+
+ASK = {"role": "user", "content": "Capital of Peru?"}
+SAY = {"role": "assistant", "content": "Lima"}
+ALPACA = {"instruction": "Capital of Peru?", "input": "", "output": "Lima"}
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def turns(record: Record) -> list[tuple[str, str]]:
+    return [(turn.role, turn.content) for turn in record.messages]
+
+
+ONE_EXCHANGE: list[tuple[str, dict[str, Any]]] = [
+    ("alpaca", ALPACA),
+    ("alpaca", {"instruction": "Capital of Peru?", "response": "Lima"}),
+    ("sharegpt", {"conversations": [{"from": "human", "value": "Capital of Peru?"}, {"from": "gpt", "value": "Lima"}]}),
+    ("sharegpt", {"conversations": [ASK, SAY]}),
+    ("messages", {"messages": [ASK, SAY]}),
+    ("messages", {"messages": [{"from": "Human", "value": "Capital of Peru?"}, {"from": " GPT ", "value": "Lima"}]}),
+    ("messages", {"messages": json.dumps([ASK, SAY])}),
+    (
+        "messages",
+        {
+            "messages": [
+                ASK | {"content": [{"type": "text", "text": "Capital of "}, {"type": "text", "value": "Peru?"}]},
+                SAY,
+            ]
+        },
+    ),
+    ("prompt_completion", {"prompt": "Capital of Peru?", "completion": "Lima"}),
+    ("prompt_completion", {"prompt": [ASK], "completion": [SAY]}),
+    ("prompt_completion", {"prompt": "Capital of Peru?", "response": "Lima"}),
+    ("prompt_completion", {"question": "Capital of Peru?", "answer": "Lima"}),
+    (
+        "prompt_completion",
+        {"question": "Capital of Peru?", "answers": {"text": ["Lima", "Lima, Peru"], "answer_start": [3]}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "row"), ONE_EXCHANGE)
+@pytest.mark.parametrize("forced", [False, True])
+def test_every_spelling_of_one_exchange_gives_the_same_record(
+    read_file: ReadFile, shape: str, row: dict[str, Any], forced: bool
+) -> None:
+    read = read_file("rows.jsonl", lines(row), format=shape if forced else "auto")
+
+    (record,) = read.records
+    assert record.kind == "chat"
+    assert turns(record) == [("user", "Capital of Peru?"), ("assistant", "Lima")]
+    assert dict(read.reading.shapes) == {shape: 1}
+    assert record.id == read_file("same.jsonl", lines(ALPACA)).records[0].id
+
+
+PREFERENCES: list[dict[str, Any]] = [
+    {"prompt": "Capital of Peru?", "chosen": "Lima", "rejected": "Cusco"},
+    {"question": "Capital of Peru?", "chosen": "Lima", "rejected": "Cusco"},
+    {"instruction": "Capital of Peru?", "input": "", "chosen": "Lima", "rejected": "Cusco"},
+    {"prompt": [ASK], "chosen": [SAY], "rejected": [SAY | {"content": "Cusco"}]},
+    {
+        "prompt": "ignored: the conversations say it",
+        "chosen": [ASK, SAY],
+        "rejected": [ASK, SAY | {"content": "Cusco"}],
+    },
+    {"chosen_messages": [ASK, SAY], "rejected_messages": [ASK, SAY | {"content": "Cusco"}]},
+    {
+        "conversations": [{"from": "human", "value": "Capital of Peru?"}],
+        "chosen": {"from": "gpt", "value": "Lima"},
+        "rejected": {"from": "gpt", "value": "Cusco"},
+    },
+]
+
+
+@pytest.mark.parametrize("row", PREFERENCES)
+@pytest.mark.parametrize("shape", ["auto", "preference"])
+def test_every_spelling_of_a_preference_gives_the_same_record(
+    read_file: ReadFile, row: dict[str, Any], shape: str
+) -> None:
+    (record,) = read_file("rows.jsonl", lines(row), format=shape).records
+
+    assert record.kind == "preference"
+    assert turns(record) == [("user", "Capital of Peru?")]
+    assert record.chosen is not None and (record.chosen.role, record.chosen.content) == ("assistant", "Lima")
+    assert record.rejected is not None and (record.rejected.role, record.rejected.content) == ("assistant", "Cusco")
+    assert (record.prompt(), record.answer()) == ("Capital of Peru?", "Lima")
+
+
+@pytest.mark.parametrize("column", ["text", "content"])
+def test_text_columns_are_documents(read_file: ReadFile, column: str) -> None:
+    (record,) = read_file("rows.jsonl", lines({column: "The Amazon rises in Peru.", "category": "rivers"})).records
+
+    assert (record.kind, record.text, record.topic) == ("document", "The Amazon rises in Peru.", "rivers")
+
+
+def test_alpaca_joins_instruction_and_input_and_keeps_system_and_history(read_file: ReadFile) -> None:
+    row = {
+        "instruction": "Translate to French.",
+        "input": "cat",
+        "output": "chat",
+        "system": "Be brief.",
+        "history": [["Hello", "Hi!"]],
+    }
+    (record,) = read_file("rows.jsonl", lines(row)).records
+
+    assert turns(record) == [
+        ("system", "Be brief."),
+        ("user", "Hello"),
+        ("assistant", "Hi!"),
+        ("user", "Translate to French.\ncat"),
+        ("assistant", "chat"),
+    ]
+
+
+def test_a_context_stands_above_its_question(read_file: ReadFile) -> None:
+    (record,) = read_file(
+        "rows.jsonl", lines({"context": "Lima is ...", "question": "Where?", "answer": "Lima"})
+    ).records
+
+    assert record.prompt() == "Lima is ...\n\nWhere?"
+
+
+def test_numbers_as_answers_are_written_as_json_writes_them(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", lines({"question": "2+2?", "answer": 4}, {"question": "Half?", "answer": 0.5}))
+
+    assert [record.answer() for record in read.records] == ["4", "0.5"]
+
+
+@pytest.mark.parametrize("column", ["label", "kto_tag"])
+def test_thumbs_up_and_down_become_labels(read_file: ReadFile, column: str) -> None:
+    rows = [{"messages": [ASK, SAY], column: True}, {"prompt": "a", "completion": "b", column: False}]
+    read = read_file("rows.jsonl", lines(*rows, {"question": "a", "answer": "b", "label": 3}))
+
+    assert [record.label for record in read.records] == [True, False, None]
+
+
+CALL = {"name": "now", "arguments": {"zone": "UTC"}}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"from": "function_call", "value": json.dumps(CALL)},
+        {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": CALL}]},
+        {"role": "assistant", "content": "", "tool_calls": [CALL | {"arguments": json.dumps(CALL["arguments"])}]},
+        {"role": "assistant", "content": [{"type": "tool_call", "value": json.dumps(CALL)}]},
+    ],
+)
+def test_tool_calls_keep_name_and_arguments_in_every_spelling(read_file: ReadFile, turn: dict[str, Any]) -> None:
+    rest = [{"from": "observation", "value": "12:00"}, {"from": "gpt", "value": "Noon."}]
+    row = {"conversations": [{"from": "human", "value": "Time?"}, turn, *rest], "tools": "[]"}
+    (record,) = read_file("rows.jsonl", lines(row)).records
+
+    assert turns(record) == [("user", "Time?"), ("assistant", ""), ("tool", "12:00"), ("assistant", "Noon.")]
+    (call,) = record.messages[1].tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("now", {"zone": "UTC"})
+    assert record.tools == "[]"
+
+
+def test_thoughts_stand_in_think_tags_before_the_answer(read_file: ReadFile) -> None:
+    parts = [{"type": "reasoning", "value": "Peru, so Lima."}, {"type": "text", "value": "Lima"}]
+    (record,) = read_file("rows.jsonl", lines({"messages": [ASK, {"role": "assistant", "content": parts}]})).records
+
+    assert record.answer() == "<think>\nPeru, so Lima.\n</think>\n\nLima"
+
+
+BAD_ROWS: list[tuple[str, dict[str, Any]]] = [
+    ("bad_role", {"messages": [ASK, {"role": "robot", "content": "Lima"}]}),
+    ("bad_role", {"messages": [ASK, {"role": None, "content": "Lima"}]}),
+    ("bad_role", {"messages": [ASK, {"content": "Lima"}]}),
+    ("bad_role", {"conversations": [{"from": "human<|im_end|>", "value": "x"}, SAY]}),
+    ("bad_role", {"messages": [ASK, {"role": ["assistant"], "content": "Lima"}]}),
+    ("bad_content", {"messages": [ASK, {"role": "assistant", "content": None}]}),
+    ("bad_content", {"messages": [ASK, {"role": "assistant", "content": {"a": 1}}]}),
+    ("bad_content", {"messages": [ASK, {"role": "assistant", "content": [{"text": "no type"}]}]}),
+    ("bad_content", {"messages": [ASK, {"role": "assistant", "content": [{"type": "hologram", "text": "x"}]}]}),
+    ("bad_content", {"messages": [ASK, "Lima"]}),
+    ("bad_content", {"messages": {"role": "user"}}),
+    ("bad_json", {"messages": "not a list"}),
+    ("bad_content", {"instruction": "x", "output": True}),
+    ("bad_content", {"instruction": "x", "output": ["a"]}),
+    ("bad_content", {"instruction": "x", "output": "y", "history": [["only one"]]}),
+    ("no_prompt", {"messages": []}),
+    ("no_prompt", {"messages": [{"role": "system", "content": "Hi"}, SAY]}),
+    ("no_prompt", {"instruction": " ", "input": "", "output": "y"}),
+    ("no_prompt", {"prompt": "", "completion": "y"}),
+    ("no_prompt", {"prompt": [], "chosen": "a", "rejected": "b"}),
+    ("no_answer", {"messages": [ASK]}),
+    ("no_answer", {"messages": [ASK, SAY, {"role": "tool", "content": "x"}]}),
+    ("no_answer", {"question": "x", "answers": {"text": []}}),
+    ("no_answer", {"prompt": "x", "chosen": [ASK], "rejected": [ASK]}),
+    ("no_answer", {"text": "  \n"}),
+    ("prompts_differ", {"chosen": [ASK, SAY], "rejected": [{"role": "user", "content": "Other?"}, SAY]}),
+    ("missing_column", {"chosen": "a", "rejected": "b"}),
+    ("bad_tool_call", {"conversations": [ASK, {"from": "function_call", "value": "now()"}, SAY]}),
+    ("bad_tool_call", {"messages": [ASK | {"tool_calls": [CALL]}, SAY]}),
+    ("bad_tool_call", {"messages": [ASK, SAY | {"tool_calls": [{"arguments": "{}"}]}]}),
+    ("multimodal", {"messages": [ASK, SAY], "images": ["cat.jpg"]}),
+    ("multimodal", {"instruction": "x", "output": "y", "audio": "cat.mp3"}),
+    ("multimodal", {"messages": [ASK | {"content": [{"type": "image_url", "image_url": "x"}]}, SAY]}),
+    ("multimodal", {"messages": [ASK | {"content": [{"type": "input_audio", "data": "x"}]}, SAY]}),
+    ("unsupported_shape", {"input_ids": [1, 2], "labels": [1, 2]}),
+    ("unsupported_shape", {"segments": [{"label": True, "text": "x"}]}),
+    ("unknown_shape", {"instruction": "x"}),
+    ("unknown_shape", {"instruction": "x", "output": None}),
+    ("unknown_shape", {}),
+]
+
+
+@pytest.mark.parametrize(("reason", "row"), BAD_ROWS)
+def test_rows_without_a_usable_shape_are_quarantined_with_the_reason(
+    read_file: ReadFile, reason: str, row: dict[str, Any]
+) -> None:
+    read = read_file("rows.jsonl", lines(ALPACA, row, ALPACA))
+
+    assert read.reasons == [reason]
+    assert len(read.records) == 2
+    bad = read.quarantined[0]
+    assert (bad.line, bad.excerpt) == (2, json.dumps(row)[:200]) and bad.detail
+
+
+def test_an_unknown_role_is_never_let_through(read_file: ReadFile) -> None:
+    rows = [{"messages": [{"role": role, "content": "x"}, ASK, SAY]} for role in ("bot", "model", "narrator", "")]
+    read = read_file("rows.jsonl", lines(ALPACA, *rows))
+
+    assert read.reasons == ["bad_role"] * 4
+    assert "'narrator'" in read.quarantined[2].detail and "known roles" in read.quarantined[2].detail
+
+
+def test_empty_media_columns_are_no_media(read_file: ReadFile) -> None:
+    assert len(read_file("rows.jsonl", lines(ALPACA | {"images": [], "audio": None})).records) == 1
+
+
+def test_an_empty_answer_is_read_and_left_to_the_filters(read_file: ReadFile) -> None:
+    assert read_file("rows.jsonl", lines(ALPACA | {"output": ""})).records[0].answer() == ""
+
+
+def test_rows_of_another_shape_are_read_as_what_they_are_and_said(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", lines(ALPACA, {"text": "A document."}, ALPACA, {"messages": [ASK, SAY]}))
+
+    assert [record.kind for record in read.records] == ["chat", "document", "chat", "chat"]
+    assert dict(read.reading.shapes) == {"alpaca": 2, "text": 1, "messages": 1}
+    assert "2 rows have another shape" in read.warnings[0]
+
+
+def test_a_forced_format_quarantines_the_rows_it_does_not_fit(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", lines(ALPACA, {"text": "A document."}), format="alpaca")
+
+    assert read.reasons == ["missing_column"]
+    assert "'instruction'" in read.quarantined[0].detail and "text" in read.quarantined[0].detail
+
+
+def mapped(read_file: ReadFile, columns: dict[str, str], row: dict[str, Any], **settings: Any) -> Read:
+    return read_file("rows.jsonl", lines(row), columns=columns, **settings)
+
+
+@pytest.mark.parametrize("shape", ["auto", "prompt_completion"])
+def test_columns_of_other_names_are_mapped(read_file: ReadFile, shape: str) -> None:
+    columns = {"prompt": "task", "completion": "reply", "topic": "area", "part_of": "ticket"}
+    row = {"task": "Capital of Peru?", "reply": "Lima", "area": "geography", "ticket": 17, "prompt": "not this"}
+    (record,) = mapped(read_file, columns, row, format=shape).records
+
+    assert turns(record) == [("user", "Capital of Peru?"), ("assistant", "Lima")]
+    assert (record.topic, record.source.part_of) == ("geography", "17")
+
+
+def test_two_columns_can_swap_their_names(read_file: ReadFile) -> None:
+    (record,) = mapped(
+        read_file, {"prompt": "completion", "completion": "prompt"}, {"prompt": "Lima", "completion": "Capital?"}
+    ).records
+
+    assert (record.prompt(), record.answer()) == ("Capital?", "Lima")
+
+
+def test_a_row_may_lack_a_mapped_column_that_is_optional(read_file: ReadFile) -> None:
+    rows = lines({"task": "a", "given": "b", "output": "c"}, {"task": "a", "output": "c"})
+    read = read_file("rows.jsonl", rows, columns={"instruction": "task", "input": "given"})
+
+    assert [record.prompt() for record in read.records] == ["a\nb", "a"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "row", "parts"),
+    [
+        ({"format": "alpaca"}, {"q": "a", "a": "b"}, ["no row fits format alpaca", "columns found: q, a"]),
+        ({"format": "messages"}, ALPACA, ["no column 'messages'", "columns found: instruction, input, output"]),
+        ({}, {"q": "a", "a": "b"}, ["unknown_shape in 1 of 1 rows", "columns found: q, a"]),
+        ({"columns": {"prompt": "task"}}, ALPACA, ["no row has a column 'task'", "columns found: instruction"]),
+        ({"columns": {"promt": "task"}}, ALPACA, ["'promt' is no column of format auto", "did you mean 'prompt'?"]),
+        ({"format": "text", "columns": {"prompt": "task"}}, ALPACA, ["'prompt' is no column of format text"]),
+        ({}, {"messages": [{"role": "robot", "content": "x"}]}, ["role 'robot'", "known roles: system"]),
+        ({}, {"messages": [ASK, SAY], "images": ["x"]}, ["multimodal in 1 of 1", "change the data"]),
+    ],
+)
+def test_a_wrong_format_role_or_column_is_a_usage_error_that_names_what_was_found(
+    read_file: ReadFile, settings: dict[str, Any], row: dict[str, Any], parts: list[str]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_file("rows.jsonl", lines(row), **settings)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("rows.jsonl", ""), ("rows.jsonl", "\n \n"), ("rows.json", "[]"), ("rows.csv", "a,b\n"), ("x.txt", "\n")],
+)
+def test_an_empty_dataset_is_incomplete(read_file: ReadFile, name: str, content: str) -> None:
+    with pytest.raises(IncompleteError, match="empty"):
+        read_file(name, content)
+
+
+def test_a_file_of_broken_lines_is_incomplete_and_says_why(read_file: ReadFile) -> None:
+    with pytest.raises(IncompleteError, match=r"bad_json in 2 of 2 rows, first at rows.jsonl:1"):
+        read_file("rows.jsonl", '{"a": "cut\n{"b": "cut\n')
+
+
+def test_the_limit_counts_rows_from_the_start(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", lines(ALPACA) + "broken\n" + lines(ALPACA, ALPACA), limit=3)
+
+    assert (len(read.records), read.reasons) == (2, ["bad_json"])

@@ -1,0 +1,139 @@
+"""Turns of a conversation, however they are spelled.
+
+    {"from": "human", "value": "Hi"}                             ->  Message(role="user", content="Hi")
+    {"role": "user", "content": [{"type": "text", "text": "Hi"}]}  ->  the same
+    {"from": "function_call", "value": "{\\"name\\": \\"now\\", \\"arguments\\": {}}"}
+                                  ->  Message(role="assistant", content="", tool_calls=(ToolCall("now", "{}"),))
+
+A role that is not known is an error: chat templates write any role into the text without a word, and the model learns
+it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from workbench.core.records import Message, ToolCall
+from workbench.ingest.formats.shape import as_text, json_text, type_name
+from workbench.ingest.rows import RowProblem
+from workbench.ingest.strict_json import parse
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "function_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+}
+_REASONING_PARTS = ("reasoning", "thinking")
+_MEDIA_PARTS = ("image", "video", "audio", "file")
+
+
+def conversation(value: Any, what: str) -> tuple[Message, ...]:
+    """The turns of a list of messages, or of its JSON text. Raises RowProblem."""
+    if isinstance(value, str):
+        value = parse(value)
+    if not isinstance(value, list):
+        raise RowProblem("bad_content", f"{what} holds {type_name(value)}, expected a list of messages")
+    return tuple(message(turn, f"{what}[{position}]") for position, turn in enumerate(value))
+
+
+def message(turn: Any, what: str) -> Message:
+    """One turn. Raises RowProblem: `bad_role`, `bad_content`, `bad_tool_call` or `multimodal`."""
+    if not isinstance(turn, dict):
+        raise RowProblem("bad_content", f"{what} is {type_name(turn)}, expected a message")
+    spelled = turn.get("role") if turn.get("role") is not None else turn.get("from")
+    role = ROLES.get(spelled.strip().lower()) if isinstance(spelled, str) else None
+    if role is None:
+        known = ", ".join(ROLES)
+        raise RowProblem("bad_role", f"{what} has role {spelled!r}; known roles: {known}")
+    content = turn.get("content") if "content" in turn else turn.get("value")
+    if str(spelled).strip().lower() == "function_call":
+        return Message(role="assistant", content="", tool_calls=_called(content, what))
+    calls = _tool_calls(turn.get("tool_calls") or [], what)
+    if isinstance(content, list):
+        text, more = _joined(content, what)
+        return _said(role, text, calls + more, what)
+    if content is None and calls:
+        return _said(role, "", calls, what)
+    return _said(role, as_text(content, what), calls, what)
+
+
+def checked_chat(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """`messages` if they can be trained on: a user's turn somewhere, an assistant's at the end."""
+    if not any(turn.role == "user" for turn in messages):
+        raise RowProblem("no_prompt", "no user turn to answer" if messages else "the conversation is empty")
+    if messages[-1].role != "assistant":
+        raise RowProblem("no_answer", f"the last turn is the {messages[-1].role}'s, not the assistant's")
+    return messages
+
+
+def with_system(system: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """`messages` behind a system turn, unless the text is blank or they begin with one."""
+    if not system.strip() or (messages and messages[0].role == "system"):
+        return messages
+    return (Message(role="system", content=system), *messages)
+
+
+def _said(role: Role, text: str, calls: tuple[ToolCall, ...], what: str) -> Message:
+    if calls and role != "assistant":
+        raise RowProblem("bad_tool_call", f"{what}: a {role} turn cannot call tools")
+    return Message(role=role, content=text, tool_calls=calls)
+
+
+def _joined(parts: list[Any], what: str) -> tuple[str, tuple[ToolCall, ...]]:
+    """The text of content parts, thoughts in think tags as reasoning models write them, and the tool calls."""
+    texts: list[str] = []
+    calls: tuple[ToolCall, ...] = ()
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str):
+            raise RowProblem("bad_content", f"{what} has a content part without a type")
+        if kind.removeprefix("input_").startswith(_MEDIA_PARTS):
+            raise RowProblem("multimodal", f"{what} has a part of type {kind!r}; only text can be trained on")
+        inner = next((part[key] for key in ("text", "value", "thinking") if part.get(key) is not None), None)
+        if kind == "tool_call":
+            calls += _called(inner, what)
+        elif kind in _REASONING_PARTS:
+            texts.append(f"<think>\n{as_text(inner, what)}\n</think>\n\n")
+        elif kind == "text":
+            texts.append(as_text(inner, what))
+        else:
+            raise RowProblem("bad_content", f"{what} has a part of unknown type {kind!r}")
+    return "".join(texts), calls
+
+
+def _called(value: Any, what: str) -> tuple[ToolCall, ...]:
+    """Tool calls from JSON text or an object, one or a list."""
+    if isinstance(value, str):
+        try:
+            value = parse(value)
+        except RowProblem as problem:
+            raise RowProblem("bad_tool_call", f"{what}: {problem.detail}") from None
+    return _tool_calls(value if isinstance(value, list) else [value], what)
+
+
+def _tool_calls(values: Any, what: str) -> tuple[ToolCall, ...]:
+    """Calls as `{"name", "arguments"}`, or the same under `function`."""
+    if isinstance(values, str):
+        return _called(values, what)
+    if not isinstance(values, list):
+        raise RowProblem("bad_tool_call", f"{what}: tool calls are {type_name(values)}, expected a list")
+    calls: list[ToolCall] = []
+    for value in values:
+        inner = value.get("function", value) if isinstance(value, dict) else None
+        name = inner.get("name") if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or not isinstance(name, str):
+            raise RowProblem("bad_tool_call", f"{what}: a tool call needs a name")
+        arguments = inner.get("arguments", inner.get("parameters"))
+        calls.append(ToolCall(name=name, arguments="{}" if arguments is None else json_text(arguments)))
+    return tuple(calls)

@@ -1,0 +1,98 @@
+"""What a reader gives: raw rows with their place, or pieces of input that are no row, with the reason.
+
+    {"instruction": "Say hi"}                  ->  RawRow(values={"instruction": "Say hi"}, row=0, line=1, byte=0, ...)
+    {"instruction": "Say hi                    ->  Quarantined(reason="bad_json", line=1, byte=0, ...)
+
+Reasons of readers: `bad_json`, `not_an_object`, `duplicate_key`, `too_deep`, `too_long`, `bad_encoding`, `bad_csv`,
+`wrong_field_count`. Reasons of formats: `unknown_shape`, `unsupported_shape`, `missing_column`, `multimodal`,
+`bad_role`, `bad_content`, `bad_tool_call`, `no_prompt`, `no_answer`, `prompts_differ`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.core.records import Quarantined
+from workbench.core.wire import storable
+
+EXCERPT_CHARS = 200
+
+Row = dict[str, Any]
+"""Column name to value, as plain JSON values."""
+
+
+class RowProblem(Exception):
+    """One row cannot be read; the reader or the caller turns it into a quarantined row."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file to read."""
+
+    path: Path
+    name: str
+    """As shown to people: relative to the project where it lies inside."""
+    is_unit: bool = True
+    """Whether a text file as a whole falls on one side of the held-out split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands."""
+
+    file: str
+    row: int
+    """Zero-based, bad rows counted."""
+    line: int | None = None
+    """One-based."""
+    byte: int | None = None
+    """Offset of the first byte, in the file or in what a compressed file expands to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as the file had it."""
+
+    values: Row
+    place: Place
+    part_of: str | None = None
+    """The larger thing it was cut from, where the reader knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What every reader needs to know."""
+
+    max_row_bytes: int
+    warn: Callable[[str], object]
+
+
+RowStream = Iterator[RawRow | Quarantined]
+Reader = Callable[[DataFile, ReadOptions], RowStream]
+
+
+def rejected(place: Place, problem: RowProblem, excerpt: str) -> Quarantined:
+    """The quarantined row for a problem; `excerpt` is the input, of which the first 200 characters are kept."""
+    return Quarantined(
+        file=place.file,
+        row=place.row,
+        line=place.line,
+        byte=place.byte,
+        reason=problem.reason,
+        detail=problem.detail,
+        excerpt=storable(excerpt[:EXCERPT_CHARS]),
+    )
+
+
+def rejected_row(raw: RawRow, problem: RowProblem) -> Quarantined:
+    """As `rejected`, for a row that was read but has no usable shape."""
+    return rejected(raw.place, problem, json.dumps(raw.values, ensure_ascii=False, default=repr))
