@@ -1,0 +1,117 @@
+"""Rooms for the curate stage: an ingest artifact made of given records, a context, and the stage run on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.core.config import CurateConfig
+from workbench.core.nodes import CurateNode
+from workbench.core.parts import read_model, read_rows, write_documents, write_rows
+from workbench.core.records import Drop, Edge, Finding, Manifest, Record
+from workbench.core.results import Funnel
+from workbench.core.stage import Artifact, Context, Outcome
+from workbench.core.suites import Suite
+from workbench.curate.stage import run
+
+
+@dataclass(frozen=True)
+class Curated:
+    """What the stage returned and wrote."""
+
+    outcome: Outcome
+    records: list[Record]
+    dropped: list[Drop]
+    findings: list[Finding]
+    edges: list[Edge]
+    funnel: Funnel
+    said: list[Any]
+
+    def reasons(self, row: int, action: str = "drop") -> list[str]:
+        return [finding.reason for finding in self.findings if finding.row == row and finding.action == action]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything the stage is called with."""
+
+    config: CurateNode
+    inputs: dict[str, Artifact]
+    context: Context
+    said: list[Any]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., Prepared]:
+    """Lays out a project with records and suites; the keys of `CurateConfig` are given by name."""
+
+    def lay_out(
+        records: Sequence[Record], suites: Sequence[tuple[Suite, list[dict[str, Any]]]] = (), **settings: Any
+    ) -> Prepared:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_rows(root / "ingest" / "records.jsonl", records)
+        for suite, documents in suites:
+            folder, name = ("evals", suite.documents.file) if suite.documents.file else ("ingest", suite.documents.part)
+            write_documents(root / folder / str(name), documents)
+        said: list[Any] = []
+        context = Context(
+            node="curate",
+            out_dir=root / "out",
+            work_dir=root / "work",
+            project=root,
+            seed=0,
+            emit=said.append,
+            clock=lambda: "2026-01-01T00:00:00Z",
+            cancelled=lambda: False,
+        )
+        config = CurateNode(
+            curate=CurateConfig(**settings),
+            datasets=("data",),
+            suites=tuple(suite for suite, _ in suites),
+            suites_dir="evals",
+        )
+        return Prepared(config, {"ingest:data": Artifact(root / "ingest", _manifest())}, context, said)
+
+    return lay_out
+
+
+@pytest.fixture
+def curate(prepare: Callable[..., Prepared]) -> Callable[..., Curated]:
+    """Runs the stage on records; arguments as for `prepare`."""
+
+    def run_on(*arguments: Any, **settings: Any) -> Curated:
+        ready = prepare(*arguments, **settings)
+        outcome = run(ready.config, ready.inputs, ready.context)
+        out_dir = ready.context.out_dir
+        return Curated(
+            outcome=outcome,
+            records=list(read_rows(out_dir / "records.jsonl", Record)),
+            dropped=list(read_rows(out_dir / "dropped.jsonl", Drop)),
+            findings=list(read_rows(out_dir / "findings.jsonl", Finding)),
+            edges=list(read_rows(out_dir / "edges.jsonl", Edge)),
+            funnel=read_model(out_dir / "funnel.json", Funnel),
+            said=ready.said,
+        )
+
+    return run_on
+
+
+def _manifest() -> Manifest:
+    return Manifest(
+        node="ingest:data",
+        stage="ingest",
+        stage_version=1,
+        fingerprint="0" * 64,
+        inputs={},
+        config={},
+        external={},
+        libraries={},
+        parts=(),
+        summary={},
+        created_at="2026-01-01T00:00:00Z",
+        seconds=0,
+    )
