@@ -1,0 +1,227 @@
+"""Conversations as token ids, the same in training, scoring and generation.
+
+    messages    user: "Capital of Peru?"   assistant: "Lima"
+    prompt      <|im_start|>user\\nCapital of Peru?<|im_end|>\\n<|im_start|>assistant\\n          label -100
+    answer      Lima<|im_end|>                                                                  trained
+
+Two things that go wrong elsewhere are taken care of. A template that adds a system prompt of its own when none is given
+(SmolLM2, Qwen2.5, Llama 3) adds none: base and adapter see what the configuration says and nothing else. And text is
+text: `<|im_end|>` inside a user's message is encoded as the characters it consists of, never as the control token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from workbench.core.errors import UsageError
+from workbench.core.fingerprints import canonical_json, fingerprint
+from workbench.core.records import Message, Record
+
+IGNORED = -100
+"""Label of a token that is read but not learned."""
+RENDER_VERSION = 1
+"""Raised when the same messages would give other token ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One training sequence."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """Equal to the ids on the answer, -100 elsewhere."""
+    truncated: bool = False
+    """Whether the end was cut off to fit `max_length`."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that are learned. The first token of a sequence is never predicted and never counts."""
+        return sum(label != IGNORED for label in self.labels[1:])
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message], system_prompt: str | None) -> list[int]:
+    """Token ids of a conversation up to where the assistant's next answer begins.
+
+    `system_prompt` goes before it unless the conversation begins with a system turn of its own. Raises UsageError if
+    the tokenizer has no chat template, or one that cannot be rendered for these roles.
+    """
+    return _encode_pieces(tokenizer, _render(tokenizer, _turns(messages, system_prompt), generation_prompt=True))
+
+
+def encode_record(tokenizer: Any, record: Record, max_length: int, system_prompt: str | None) -> Encoded:
+    """Ids and labels of a record; the answer alone is learned.
+
+    The answer is the last assistant turn (`chat`) or the chosen ending (`preference`). A document is learned whole,
+    after the beginning-of-text token where the tokenizer has one. What exceeds `max_length` is cut off at the end; a
+    prompt that fills it leaves no answer tokens. Raises as `prompt_ids`.
+    """
+    if record.kind == "document":
+        prompt, answer = start_ids(tokenizer), text_ids(tokenizer, record.text or "") + _end_ids(tokenizer)
+    else:
+        ending = record.chosen if record.kind == "preference" else record.messages[-1]
+        before = record.messages if record.kind == "preference" else record.messages[:-1]
+        if ending is None or ending.role != "assistant":
+            raise ValueError(f"record {record.id} does not end in an assistant turn")
+        prompt, answer = _conversation_ids(tokenizer, _turns(before, system_prompt), ending)
+    ids = prompt + answer
+    labels = [IGNORED] * len(prompt) + answer
+    return Encoded(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """Ids of plain text: no beginning or end token, and control tokens in it are encoded as the characters they are."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return ids
+
+
+def start_ids(tokenizer: Any) -> list[int]:
+    """What a text without a prompt follows: the beginning-of-text token, or the end token where there is none."""
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return [] if first is None else [first]
+
+
+def template_hash(tokenizer: Any, system_prompt: str | None) -> str:
+    """What must agree for two arms to see the same conversations: template, system prompt, special tokens, rules."""
+    return fingerprint([RENDER_VERSION, tokenizer.chat_template, system_prompt, tokenizer.special_tokens_map])
+
+
+Turn = dict[str, str]
+_MARK = "\ue000{}\ue001"
+_MARKS = re.compile("\ue000([0-9]+)\ue001")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A rendered conversation whose contents are still marks, and the contents."""
+
+    text: str
+    contents: list[str]
+
+
+def _turns(messages: Sequence[Message], system_prompt: str | None) -> list[Turn]:
+    turns = [{"role": message.role, "content": _spoken(message)} for message in messages]
+    if not turns:
+        raise ValueError("a conversation needs at least one turn")
+    if system_prompt is not None and turns[0]["role"] != "system":
+        turns.insert(0, {"role": "system", "content": system_prompt})
+    return turns
+
+
+def _spoken(message: Message) -> str:
+    """What a turn says, with its tool calls as one JSON line each."""
+    calls = [canonical_json({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls]
+    return "\n".join([message.content, *calls] if message.content else calls) if calls else message.content
+
+
+def _conversation_ids(tokenizer: Any, turns: list[Turn], ending: Message) -> tuple[list[int], list[int]]:
+    """Prompt and answer ids. The answer is encoded apart, as it is generated, so the prompt is an exact prefix."""
+    prompt = _render(tokenizer, turns, generation_prompt=True)
+    whole = _render(tokenizer, [*turns, {"role": "assistant", "content": _spoken(ending)}], generation_prompt=False)
+    if not whole.text.startswith(prompt.text):
+        raise UsageError(
+            "the chat template renders an answered conversation otherwise than its prompt: the answer cannot be found",
+            where="model.ref",
+            next_step="take a model whose template only appends",
+        )
+    # What follows the end-of-turn token (a newline in ChatML) is never generated and is not learned.
+    answer = _Rendered(whole.text[len(prompt.text) :].rstrip(), whole.contents)
+    return _encode_pieces(tokenizer, prompt), _encode_pieces(tokenizer, answer)
+
+
+def _render(tokenizer: Any, turns: list[Turn], *, generation_prompt: bool) -> _Rendered:
+    """The template's text around marks that stand for the contents, without a system prompt of the template's own."""
+    marked = [{"role": turn["role"], "content": _MARK.format(index)} for index, turn in enumerate(turns)]
+    text = _apply(tokenizer, marked, generation_prompt)
+    if turns[0]["role"] != "system":
+        begin, added = _own_system_prompt(tokenizer, tokenizer.chat_template)
+        if text.startswith(begin + added):
+            text = begin + text[len(begin + added) :]
+    return _Rendered(text, [turn["content"] for turn in turns])
+
+
+@lru_cache(maxsize=16)
+def _own_system_prompt(tokenizer: Any, template: str) -> tuple[str, str]:
+    """What `template` puts before a first user turn: beginning-of-text token, and a system prompt of its own.
+
+    A user turn that is not the first shows what a user turn alone looks like. Templates that write the two differently
+    for another reason (they put the first turn inside something else) are left as they are.
+    """
+    user, answer, again = (_MARK.format(index) for index in range(3))
+    opening = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    first = _apply(tokenizer, opening[:1], False)
+    answered = _apply(tokenizer, opening, False)
+    continued = _apply(tokenizer, [*opening, {"role": "user", "content": again}], False)
+    turn = continued.removeprefix(answered).replace(again, user)
+    if not continued.startswith(answered) or not first.endswith(turn):
+        return "", ""
+    before = first.removesuffix(turn)
+    begin = tokenizer.bos_token or ""
+    if turn.startswith(begin) or not before.startswith(begin):
+        begin = ""
+    return begin, before.removeprefix(begin)
+
+
+def _apply(tokenizer: Any, turns: list[Turn], generation_prompt: bool) -> str:
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        raise UsageError(
+            "the model's tokenizer has no chat template, so conversations cannot be written for it",
+            where="model.ref",
+            next_step="take the instruction-tuned model of the same family",
+        )
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation_prompt)
+    except (TemplateError, TypeError, ValueError) as error:
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise UsageError(
+            f"the model's chat template refuses a conversation of {roles}: {error}",
+            where="model.ref",
+            next_step="leave such conversations out, or take a model whose template knows these roles",
+        ) from error
+    return str(text)
+
+
+def _encode_pieces(tokenizer: Any, rendered: _Rendered) -> list[int]:
+    """Ids of the template's text with its control tokens, and of the contents as plain text.
+
+    Text between two control tokens is encoded in one go, whether it comes from the template or from a message: tokens
+    may span both, exactly as when the whole conversation is encoded at once.
+    """
+    ids: list[int] = []
+    run = ""
+    strip_next = False
+    control = {str(token): token for token in tokenizer.added_tokens_decoder.values() if token.special}
+    for piece, is_content in _pieces(rendered):
+        parts = [piece] if is_content or not control else re.split(_any_of(tuple(control)), piece)
+        for part in parts:
+            token = None if is_content else control.get(part)
+            if token is None:
+                run += part.lstrip() if strip_next and not is_content else part
+                strip_next = strip_next and not part
+                continue
+            ids += text_ids(tokenizer, run.rstrip() if token.lstrip else run)
+            ids.append(tokenizer.convert_tokens_to_ids(part))
+            run, strip_next = "", token.rstrip
+    return ids + text_ids(tokenizer, run)
+
+
+def _pieces(rendered: _Rendered) -> list[tuple[str, bool]]:
+    """The rendered text cut at its marks: (template text, False) and (content, True) in turn."""
+    pieces = _MARKS.split(rendered.text)
+    contents = rendered.contents
+    return [(contents[int(piece)], True) if index % 2 else (piece, False) for index, piece in enumerate(pieces)]
+
+
+@lru_cache(maxsize=16)
+def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("(" + "|".join(re.escape(token) for token in longest_first) + ")")
+
+
+def _end_ids(tokenizer: Any) -> list[int]:
+    return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]

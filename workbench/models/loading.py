@@ -1,0 +1,144 @@
+"""Loading: a model reference at one precision, with or without an adapter, the same way for every arm.
+
+    load(config, "nf4", project)                          ->  LoadedModel of the base
+    load(config, "nf4", project, adapter=out/"adapter")   ->  the same base with the adapter on it
+
+A GGUF file is dequantised once into the cache and loaded from there. Nothing in a model's or adapter's directory is
+ever executed: no remote code, no pickles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.core.config import ModelConfig, Precision
+from workbench.core.errors import PrerequisiteError, UsageError
+from workbench.models import gradient_guard
+from workbench.models.adapter_files import attached, check_adapter_fits
+from workbench.models.gguf_conversion import converted_dir
+from workbench.models.quiet import quiet_libraries
+from workbench.models.refs import hub_commit, model_fingerprint, resolve
+
+__all__ = ["LoadedModel", "check_adapter_fits", "load", "load_tokenizer"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory, in evaluation mode."""
+
+    model: Any
+    """transformers model, or the PEFT model around it if there is an adapter."""
+    tokenizer: Any
+    config: ModelConfig
+    precision: Precision
+    fingerprint: str
+    """Of the base's weights, as `model_fingerprint` gives it."""
+
+
+def load_tokenizer(config: ModelConfig, project: Path) -> Any:
+    """The model's tokenizer with a pad token set; raises as `resolve`, or PrerequisiteError if it cannot be read."""
+    # 4 s: transformers, on first use only
+    from transformers import AutoTokenizer
+
+    quiet_libraries()
+    location = _location(config, project)
+    with _readable(config):
+        tokenizer = AutoTokenizer.from_pretrained(location.name, trust_remote_code=False, **location.options)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load(config: ModelConfig, precision: Precision, project: Path, adapter: Path | None = None) -> LoadedModel:
+    """The model at `precision` (nf4: double quantisation, bf16 arithmetic), in evaluation mode, on a GPU if present.
+
+    Raises as `resolve`; PrerequisiteError if weights cannot be read; IncompleteError if the adapter is of another base.
+    """
+    # 4 s: torch and transformers, on first use only
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    quiet_libraries()
+    location = _location(config, project)
+    if adapter is not None:
+        check_adapter_fits(adapter, config, project)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    with _readable(config):
+        model = AutoModelForCausalLM.from_pretrained(
+            location.name,
+            dtype=dtype,
+            device_map={"": device},
+            quantization_config=_nf4() if precision == "nf4" else None,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            **location.options,
+        )
+    gradient_guard.disable_packed_path(model)
+    gradient_guard.check_unpacked(model)
+    tokenizer = load_tokenizer(config, project)
+    if adapter is not None:
+        model = attached(model, adapter)
+        gradient_guard.disable_packed_path(model)
+    model.eval()
+    fingerprint = model_fingerprint(resolve(config.ref, config.revision, project))
+    return LoadedModel(model, tokenizer, config, precision, fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """What from_pretrained is called with."""
+
+    name: str
+    options: dict[str, Any]
+
+
+def _location(config: ModelConfig, project: Path) -> _Location:
+    source = resolve(config.ref, config.revision, project)
+    if source.kind == "hub":
+        assert source.hub_id is not None
+        return _Location(source.hub_id, {"revision": hub_commit(source)})
+    directory = converted_dir(source) if source.is_gguf else source.path
+    return _Location(str(directory), {"local_files_only": True})
+
+
+def _nf4() -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+@contextmanager
+def _readable(config: ModelConfig) -> Iterator[None]:
+    """Turns what from_pretrained raises for a broken or missing model into an error for people."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except OSError as error:
+        raise PrerequisiteError(
+            f"model {config.ref!r} cannot be read: {_first_line(error)}",
+            where="model.ref",
+            next_step="check the files, or the connection to the hub",
+        ) from error
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise UsageError(
+            f"model {config.ref!r} cannot be loaded: {_first_line(error)}",
+            where="model.ref",
+            next_step="take a model that transformers knows, with safetensors weights; remote code is never run",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
