@@ -1,0 +1,87 @@
+"""The response cache: an answered call is never paid twice, not even after `kill -9`.
+
+    with ResponseCache(state / "responses") as cache:
+        cache.put(key, reply)       # on disk when this returns
+        cache.get(key)              # Reply(..., cached=True), or None
+
+One SQLite file per project, readable by its owner alone. It holds answers under hashes: neither prompts nor API keys.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from workbench.core.errors import IncompleteError
+from workbench.core.fingerprints import fingerprint
+from workbench.endpoints.calls import ChatRequest, Reply
+
+_FILE = "responses.sqlite"
+_LOCK_WAIT_S = 30.0
+_REPLY = TypeAdapter(Reply)
+
+
+def cache_key(served_by: str, request: ChatRequest) -> str:
+    """SHA-256 over who answers (address and model) and everything that can change the answer, seed included."""
+    sent: dict[str, Any] = asdict(request)
+    sent["messages"] = [message.model_dump(mode="json") for message in request.messages]
+    return fingerprint([served_by, sent])
+
+
+class ResponseCache:
+    """Replies by key. One writer at a time; another process waits up to 30 s for its turn."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / _FILE
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> ResponseCache:
+        """Opens the file, creating it (mode 0600) where there is none. IncompleteError if it is damaged."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        # isolation_level=None: every statement is its own transaction, so every reply is committed by itself
+        self._connection = sqlite3.connect(self._path, timeout=_LOCK_WAIT_S, isolation_level=None)
+        self._execute("PRAGMA journal_mode=WAL")
+        # a commit survives the death of the process; a power cut may cost the last answers, never the file
+        self._execute("PRAGMA synchronous=NORMAL")
+        self._execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def get(self, key: str) -> Reply | None:
+        """The reply stored under `key`, marked as cached; None if there is none, or the row is no reply."""
+        row = self._execute("SELECT reply FROM replies WHERE key = ?", key).fetchone()
+        if row is None:
+            return None
+        try:
+            return replace(_REPLY.validate_json(row[0]), cached=True)
+        except ValidationError:
+            return None
+
+    def put(self, key: str, reply: Reply) -> None:
+        """Stores a reply; on disk when this returns."""
+        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, _REPLY.dump_json(reply).decode("utf-8"))
+
+    def _execute(self, statement: str, *values: str) -> sqlite3.Cursor:
+        assert self._connection is not None, "use ResponseCache in a with statement"
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise IncompleteError(
+                f"response cache cannot be used: {error}",
+                where=str(self._path),
+                next_step="delete the file and run again (its answers will be asked for, and paid, again)",
+            ) from None

@@ -1,0 +1,143 @@
+"""Reading a server's reply, which may be anything: every shape that is no usable answer gets its reason.
+
+    b'{"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]}'   ->  Reply("A", "stop", None, 0, 0)
+    b'{"choices": null}'                                                       ->  CallFailed("no_choices", ...)
+    b'<html>502</html>'                                                        ->  CallFailed("not_json", ...)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workbench.core.wire import printable, storable
+from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, Reply
+
+_EXCERPT_CHARACTERS = 120
+_MESSAGE_CHARACTERS = 300
+_LARGEST_LOGPROB = 1e-3
+"""Servers round: a certain token may come as 1e-7 instead of 0. Anything above is no log-probability."""
+
+
+class _Lenient(BaseModel):
+    """Servers add fields of their own; only what is read here must have the right shape."""
+
+    model_config = ConfigDict(extra="ignore", strict=False)
+
+
+class _Alternative(_Lenient):
+    token: str
+    logprob: float | None = None
+
+
+class _Position(_Alternative):
+    top_logprobs: list[_Alternative] | None = None
+
+
+class _Logprobs(_Lenient):
+    content: list[_Position] | None = None
+
+
+class _ServerMessage(_Lenient):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(_Lenient):
+    message: _ServerMessage
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(_Lenient):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(_Lenient):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+
+
+def read_completion(body: bytes) -> Answer:
+    """The answer in the body of a 200 reply of /chat/completions. Never raises."""
+    try:
+        # json rather than pydantic's own parser, which refuses lone surrogates instead of letting them be replaced
+        document = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return CallFailed("not_json", f"200 without JSON ({type(error).__name__}): {excerpt(body)}")
+    try:
+        completion = _Completion.model_validate(document)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(piece) for piece in problem["loc"])
+        return CallFailed("bad_reply", f"reply has another shape than a chat completion: {place}: {problem['msg']}")
+    if not completion.choices:
+        return CallFailed("no_choices", f"reply has no choices: {excerpt(body)}")
+    return _read_choice(completion.choices[0], completion.usage or _Usage())
+
+
+def usable(request: ChatRequest, reply: Reply) -> Answer:
+    """The reply, or `length` where an answer that had to be complete JSON was cut off."""
+    if request.schema is not None and reply.finish_reason == "length":
+        return CallFailed("length", f"the JSON answer was cut off after {request.max_tokens} tokens")
+    return reply
+
+
+def excerpt(body: bytes) -> str:
+    """The beginning of a body, safe to print."""
+    return repr(shortened(body[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "replace"))[:_EXCERPT_CHARACTERS])
+
+
+def _read_choice(choice: _Choice, usage: _Usage) -> Answer:
+    if choice.message.refusal or choice.finish_reason == "content_filter":
+        said = choice.message.refusal or "stopped by the server's content filter"
+        return CallFailed("refusal", f"the model refused: {printable(said)[:_EXCERPT_CHARACTERS]}")
+    if choice.message.content is None:
+        return CallFailed("no_content", f"the reply has no text (finish reason {choice.finish_reason!r})")
+    logprobs = _first_token(choice.logprobs)
+    if isinstance(logprobs, CallFailed):
+        return logprobs
+    return Reply(
+        text=storable(choice.message.content),
+        finish_reason=choice.finish_reason or "unknown",
+        first_token_logprobs=logprobs,
+        prompt_tokens=max(0, usage.prompt_tokens),
+        completion_tokens=max(0, usage.completion_tokens),
+    )
+
+
+def _first_token(logprobs: _Logprobs | None) -> dict[str, float] | CallFailed | None:
+    """Alternatives at the first position. NaN and values above 0 fail; minus infinity (impossible) is left out."""
+    if logprobs is None or not logprobs.content:
+        return None
+    first = logprobs.content[0]
+    found: dict[str, float] = {}
+    for alternative in (first, *(first.top_logprobs or ())):
+        value = alternative.logprob
+        if value is None or value == -math.inf:
+            continue
+        if math.isnan(value) or value > _LARGEST_LOGPROB:
+            return CallFailed("bad_logprobs", f"the server gave {value} as a log-probability")
+        found[storable(alternative.token)] = min(0.0, value)
+    return found or None
+
+
+def server_said(body: str) -> str:
+    """The message inside an error body: `error.message`, `error`, `message`, `detail`, or the body itself."""
+    try:
+        document = json.loads(body)
+    except (json.JSONDecodeError, RecursionError):
+        return body
+    inner = document.get("error", document) if isinstance(document, dict) else document
+    if isinstance(inner, dict):
+        inner = inner.get("message") or inner.get("detail") or inner
+    return str(inner)
+
+
+def shortened(text: str) -> str:
+    """Foreign text for a message: printable, on one line, at most 300 characters."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _MESSAGE_CHARACTERS else line[:_MESSAGE_CHARACTERS] + "..."

@@ -1,0 +1,235 @@
+"""Any OpenAI-compatible server, through the `openai` client, with what that client leaves to its caller: a bound on the
+whole request, every malformed reply as a failure, budgets, a cache, one waiting line, keys kept out of every text.
+
+    ServerEndpoint(config, base_url, model, key, cache_dir).chat([request, ...])  ->  [Reply | CallFailed, ...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.core.config import EndpointConfig
+from workbench.core.wire import printable
+from workbench.endpoints.address import is_loopback
+from workbench.endpoints.batch import Batch
+from workbench.endpoints.budget import Budget
+from workbench.endpoints.cache import ResponseCache
+from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, FailureReason, Reply, never_cancelled
+from workbench.endpoints.replies import read_completion, server_said, shortened
+from workbench.endpoints.retry import LONGEST_WAIT_S, Attempt, Pauses, retry_after_s
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+_POLL_S = 0.2
+_CONNECT_TIMEOUT_S = 10.0
+_GIVE_UP_AFTER_UNREACHABLE = 3
+"""Calls in a row that found no server, after which the rest is not tried."""
+_HIDDEN_KEY = "[key]"
+_SHORTEST_SECRET = 8
+"""Shorter keys are stand-ins such as `none`, for servers that want no key."""
+
+
+class ServerEndpoint:
+    """One model on one server."""
+
+    def __init__(
+        self,
+        config: EndpointConfig,
+        *,
+        base_url: str,
+        model: str,
+        key: str,
+        cache_dir: Path,
+        pauses: Callable[[], Pauses] = Pauses,
+    ) -> None:
+        self.name = f"{model} at {base_url}"
+        self.budget = Budget(config)
+        self._config = config
+        self._base_url = base_url
+        self._model = model
+        self._key = key
+        self._cache_dir = cache_dir
+        self._pauses = pauses
+        self._length_parameter = "max_tokens"
+
+    def chat(
+        self,
+        requests: Sequence[ChatRequest],
+        on_done: Callable[[int], object] | None = None,
+        cancelled: Callable[[], bool] = never_cancelled,
+    ) -> list[Answer]:
+        """Answers in the order of `requests`. Equal requests are asked once; cached ones not at all."""
+        with ResponseCache(self._cache_dir) as cache:
+            batch = Batch(self.name, requests, cache, on_done)
+            if batch.missing():
+                asyncio.run(self._ask_all(batch, cancelled))
+        return batch.in_order()
+
+    async def _ask_all(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
+        """Runs `concurrency` workers over the missing requests; on cancellation the rest is marked, not awaited."""
+        missing = batch.missing()
+        todo = iter(missing)
+        shared = _Shared(self._pauses(), random.Random(len(missing)))
+        async with self._client() as client:
+            workers = [
+                asyncio.create_task(self._work(client, batch, shared, todo))
+                for _ in range(min(self._config.concurrency, len(missing)))
+            ]
+            try:
+                while not all(worker.done() for worker in workers):
+                    if cancelled():
+                        break
+                    await asyncio.wait(workers, timeout=_POLL_S, return_when=asyncio.FIRST_EXCEPTION)
+                    for worker in workers:
+                        if worker.done():
+                            worker.result()
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+        batch.cancel_rest()
+
+    async def _work(self, client: AsyncOpenAI, batch: Batch, shared: _Shared, todo: Iterator[str]) -> None:
+        for key in todo:
+            answer = shared.stopped or await self._answer(client, shared, batch.requests[key])
+            shared.note(answer)
+            batch.finish(key, answer)
+
+    async def _answer(self, client: AsyncOpenAI, shared: _Shared, request: ChatRequest) -> Answer:
+        """One request with its retries; each attempt is paid from the budget."""
+        attempts = 1 + self._config.max_retries
+        for number in range(attempts):
+            await shared.pauses.wait_for_turn()
+            if refusal := self.budget.refusal(request):
+                return refusal
+            attempt = await self._attempt(client, request)
+            self.budget.settle(request, attempt.failure if isinstance(attempt, Attempt) else attempt)
+            if isinstance(attempt, Reply):
+                return attempt
+            if number + 1 == attempts or not await shared.pauses.after(attempt, number, shared.jitter):
+                return _reported(attempt, number + 1)
+        raise AssertionError("the last attempt always returns")
+
+    async def _attempt(self, client: AsyncOpenAI, request: ChatRequest) -> Reply | Attempt:
+        """One HTTP request. Nothing the server or the network does raises."""
+        # 0.5 s: only runs that call a server pay for it
+        import openai
+
+        sent = self._parameters(request)
+        try:
+            # the client's own timeout bounds each read; this bounds the whole request
+            async with asyncio.timeout(self._config.timeout_s):
+                raw = await client.chat.completions.with_raw_response.create(**sent)
+                answer = read_completion(self._public_bytes(raw.content))
+        except (TimeoutError, openai.APITimeoutError):
+            answer = CallFailed("timeout", f"no complete answer within {self._config.timeout_s:g} s")
+        except openai.APIStatusError as error:
+            return self._refused(error, sent)
+        except openai.APIConnectionError as error:
+            answer = self._broken(error)
+        except openai.OpenAIError as error:
+            answer = CallFailed("bad_reply", shortened(self._public(str(error))))
+        return Attempt(answer) if isinstance(answer, CallFailed) else answer
+
+    def _parameters(self, request: ChatRequest) -> dict[str, Any]:
+        parameters: dict[str, Any] = {
+            "model": self._model,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],
+            self._length_parameter: request.max_tokens,
+            "temperature": request.temperature,
+            "seed": request.seed,
+        }
+        if request.top_logprobs:
+            parameters |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        if request.schema is not None:
+            schema = {"name": "answer", "schema": request.schema, "strict": True}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return parameters
+
+    def _refused(self, error: APIStatusError, sent: dict[str, Any]) -> Attempt:
+        """A reply with another status than 200, as a failure."""
+        status, headers = error.status_code, error.response.headers
+        said = shortened(self._public(server_said(error.response.text)))
+        if status == 400 and "max_tokens" in sent and "max_completion_tokens" in said:
+            # newer models know the length limit under this name alone: same question, other word
+            self._length_parameter = "max_completion_tokens"
+            return Attempt(CallFailed("server_error", f"{status}: {said}"), retry_after_s=0)
+        if 300 <= status < 400:
+            target = self._public(printable(headers.get("location", "another address")))
+            said = f"the server redirects to {target}; redirects are not followed, put the right address in base_url"
+        failure = CallFailed(_reason_of(status), f"{status}: {said}")
+        return Attempt(failure, retry_after_s(headers), headers.get("x-should-retry", "").lower() != "false")
+
+    def _broken(self, error: Exception) -> CallFailed:
+        cause = error.__cause__ or error
+        kind = type(cause).__name__
+        never_there = kind in {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"}
+        reason: FailureReason = "unreachable" if never_there else "dropped"
+        return CallFailed(reason, shortened(self._public(f"{kind}: {cause}")))
+
+    def _public(self, text: str) -> str:
+        """`text` without the key: a server that echoes it gets it into no file, message or record."""
+        return text.replace(self._key, _HIDDEN_KEY) if len(self._key) >= _SHORTEST_SECRET else text
+
+    def _public_bytes(self, body: bytes) -> bytes:
+        return self._public(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def _client(self) -> AsyncOpenAI:
+        """A client for one event loop. Redirects are not followed: the key goes to the configured address alone."""
+        import openai
+
+        timeout = openai.Timeout(self._config.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._config.timeout_s))
+        transport = openai.DefaultAsyncHttpxClient(
+            timeout=timeout,
+            follow_redirects=False,
+            # a proxy from the environment cannot reach this machine's own loopback
+            trust_env=not is_loopback(self._base_url),
+        )
+        return openai.AsyncOpenAI(
+            base_url=self._base_url, api_key=self._key or "none", max_retries=0, timeout=timeout, http_client=transport
+        )
+
+
+class _Shared:
+    """What the workers of one `chat` share."""
+
+    def __init__(self, pauses: Pauses, jitter: random.Random) -> None:
+        self.pauses = pauses
+        self.jitter = jitter
+        self.stopped: CallFailed | None = None
+        """Once set, the remaining requests get this answer without being sent."""
+        self._unreachable_in_a_row = 0
+
+    def note(self, answer: Answer) -> None:
+        """Draws the conclusion that the rest would fail in the same way."""
+        if self.stopped is not None:
+            return
+        unreachable = isinstance(answer, CallFailed) and answer.reason == "unreachable"
+        self._unreachable_in_a_row = self._unreachable_in_a_row + 1 if unreachable else 0
+        if isinstance(answer, CallFailed) and (
+            answer.reason in {"auth", "budget"} or self._unreachable_in_a_row == _GIVE_UP_AFTER_UNREACHABLE
+        ):
+            self.stopped = answer
+
+
+def _reason_of(status: int) -> FailureReason:
+    if status in (401, 403):
+        return "auth"
+    if 300 <= status < 400:
+        return "redirected"
+    named: dict[int, FailureReason] = {404: "not_found", 408: "timeout", 429: "rate_limited"}
+    return named.get(status, "server_error" if status >= 500 else "bad_request")
+
+
+def _reported(attempt: Attempt, attempts: int) -> CallFailed:
+    """The failure with what was tried."""
+    failure, wait = attempt.failure, attempt.retry_after_s
+    if wait is not None and wait > LONGEST_WAIT_S:
+        asked = f"the server asks to wait {wait:.0f} s, longer than {LONGEST_WAIT_S:.0f} s"
+        return CallFailed(failure.reason, f"{failure.message}; {asked}")
+    return failure if attempts == 1 else CallFailed(failure.reason, f"{failure.message} (after {attempts} attempts)")
