@@ -1,0 +1,118 @@
+"""Freezing keeps what the model knows in every order of the choices, and says how it was chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from score_surroundings import CHOICES, suite_of
+
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.fingerprints import fingerprint
+from workbench.models.loading import LoadedModel
+from workbench.score.freeze import freeze, write_frozen
+from workbench.score.kinds import regression
+from workbench.score.scoring import Job
+
+SUITE = suite_of(name="frozen", kind="regression")
+WORDS = ["river", "stone", "lamp", "seven", "green", "house", "early", "Lima"]
+CANDIDATES = [
+    {"question": f"A {word} is", "choices": WORDS[:3] if i % 2 else WORDS[4:6], "answer": i % 2, "group": word}
+    for i, word in enumerate(WORDS)
+] + CHOICES[:2]  # fmt: skip
+
+
+def lead(tiny: LoadedModel, candidate: dict[str, object]) -> float:
+    """Lead of the right choice, each continuation scored alone."""
+    import torch
+
+    choices = candidate["choices"]
+    assert isinstance(choices, list)
+    scores = []
+    for choice in choices:
+        before = tiny.tokenizer.encode(candidate["question"], add_special_tokens=False)
+        whole = tiny.tokenizer.encode(f"{candidate['question']} {choice}", add_special_tokens=False)
+        with torch.no_grad():
+            logprobs = tiny.model(torch.tensor([whole])).logits[0].log_softmax(-1)
+        scores.append(sum(float(logprobs[at - 1, whole[at]]) for at in range(len(before), len(whole))))
+    answer = candidate["answer"]
+    assert isinstance(answer, int)
+    return scores[answer] - max(score for place, score in enumerate(scores) if place != answer)
+
+
+def test_items_are_kept_by_the_margin_computed_one_by_one(tiny: LoadedModel) -> None:
+    leads = [lead(tiny, candidate) for candidate in CANDIDATES]
+    margin = sorted(leads)[len(leads) // 2]
+    assert margin != 0 and min(abs(value - margin) for value in leads if value != margin) > 1e-4
+
+    frozen = freeze(tiny, SUITE, CANDIDATES, margin_nats=margin - 1e-5)
+
+    assert frozen.items == [item for item, value in zip(CANDIDATES, leads, strict=True) if value >= margin - 1e-6]
+    note = frozen.provenance
+    assert (note.candidates, note.kept) == (len(CANDIDATES), len(frozen.items))
+    assert note.wrong == sum(value <= 0 for value in leads)
+    assert note.candidates_sha256 == fingerprint(CANDIDATES)
+    assert note.model_fingerprint == tiny.fingerprint
+
+
+def test_what_was_frozen_is_right_when_scored(tiny: LoadedModel, job: Callable[..., Job]) -> None:
+    frozen = freeze(tiny, SUITE, CANDIDATES, margin_nats=0.001)
+
+    rows = regression.score(job(frozen.items, kind="regression")).rows
+
+    assert 0 < len(frozen.items) < len(CANDIDATES)
+    assert [row.value for row in rows] == [1.0] * len(frozen.items)
+
+
+def test_a_template_that_shows_the_choices_is_asked_in_every_rotation(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[tuple[str, ...], int]] = []
+    real = regression.score
+
+    def listen(job: Job) -> object:
+        asked.extend((tuple(d.fields["choices"]), d.fields["answer"]) for d in job.documents)
+        return real(job)
+
+    monkeypatch.setattr(regression, "score", listen)
+    freeze(tiny, SUITE, [{"question": "A", "choices": ["x", "y", "z"], "answer": 1}], margin_nats=-100)
+
+    assert asked == [(("x", "y", "z"), 1), (("y", "z", "x"), 0), (("z", "x", "y"), 2)]
+
+
+def test_the_documents_and_their_provenance_are_written(tiny: LoadedModel, tmp_path: Path) -> None:
+    frozen = freeze(tiny, SUITE, CANDIDATES, margin_nats=0.001)
+    write_frozen(frozen, tmp_path / "frozen.jsonl")
+
+    lines = (tmp_path / "frozen.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == frozen.items
+    note = json.loads((tmp_path / "frozen.provenance.json").read_text(encoding="utf-8"))
+    assert note["kept"] == len(lines) and note["margin_nats"] == 0.001
+
+
+def test_nothing_kept_is_an_error_not_an_empty_suite(tiny: LoadedModel) -> None:
+    with pytest.raises(IncompleteError, match="none of 10 candidates"):
+        freeze(tiny, SUITE, CANDIDATES, margin_nats=1000)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "message"),
+    [
+        ({"choices": ["a", "b"], "answer": 0}, "`question`"),
+        ({"question": "q", "choices": ["a"], "answer": 0}, "`choices`"),
+        ({"question": "q", "choices": ["a", ""], "answer": 0}, "`choices`"),
+        ({"question": "q", "choices": ["a", "b"], "answer": 2}, "`answer`"),
+        ({"question": "q", "choices": ["a", "b"], "answer": "a"}, "`answer`"),
+    ],
+)
+def test_a_candidate_of_the_wrong_shape_is_named(tiny: LoadedModel, candidate: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        freeze(tiny, SUITE, [CANDIDATES[0], candidate])
+    assert caught.value.where == "candidate 2"
+
+
+def test_only_regression_suites_are_frozen(tiny: LoadedModel) -> None:
+    with pytest.raises(UsageError, match="only suites of kind regression"):
+        freeze(tiny, suite_of(), CANDIDATES)

@@ -1,0 +1,296 @@
+"""Scoring one arm: the model is loaded once, each suite's rows are kept as soon as it is finished.
+
+    work_dir/capitals.rows.jsonl, capitals.generations.jsonl, capitals.json (the mark that the suite is done)
+    out_dir/samples.jsonl, generations.jsonl, arm.json
+
+After a kill the suites with a mark are read back and the others are scored, which gives the same parts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.fingerprints import tree_sha256
+from workbench.core.nodes import ScoreNode
+from workbench.core.parts import read_model, read_rows, write_model, write_rows
+from workbench.core.paths import inside
+from workbench.core.records import Generation, ScoreRow
+from workbench.core.results import ArmInfo
+from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Summary
+from workbench.core.suites import Suite, SuiteDocument, read_documents, settings_hash, suite_path
+from workbench.core.wire import Wire, storable
+from workbench.score.kinds.registry import KINDS
+from workbench.score.scoring import GENERATION_BATCH_FACTOR, Job, Scored, ScoringStopped
+from workbench.score.tasks import check_suite
+
+if TYPE_CHECKING:
+    from workbench.models.loading import LoadedModel
+
+BATCH_RULE = (
+    "fixed rows per batch, longest first, padded to the longest of the batch; "
+    f"generation takes {GENERATION_BATCH_FACTOR} times the rows"
+)
+
+
+class SuiteMark(Wire):
+    """Written last: the suite's rows beside it are complete."""
+
+    settings_hash: str
+    truncated: int
+    """Documents that were cut to fit the model's length."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A suite with its documents."""
+
+    suite: Suite
+    documents: list[SuiteDocument]
+    settings_hash: str
+
+
+def score_arm(config: ScoreNode, inputs: Inputs, ctx: Context) -> Outcome:
+    """Scores the arm on all suites.
+
+    Raises UsageError for suites that cannot work, IncompleteError for missing documents or an adapter of another base,
+    and whatever loading the model raises.
+    """
+    plans = _plans(config, inputs, ctx)
+    adapter = adapter_dir(config, inputs, ctx.project)
+    scorer = _Scorer(config, ctx, adapter, total=sum(len(plan.documents) for plan in plans))
+    try:
+        for plan in plans:
+            if ctx.cancelled():
+                return Cancelled()
+            scorer.score(plan)
+    except ScoringStopped:
+        return Cancelled()
+    write_model(ctx.out_dir / "arm.json", _arm_info(config, scorer.model(), adapter, plans))
+    return Done(_collect(plans, ctx))
+
+
+def check_suites(suites: Sequence[Suite]) -> None:
+    """UsageError for a suite that cannot be scored as written, or two of the same name."""
+    for suite in suites:
+        check_suite(suite)
+    for name, count in Counter(suite.name for suite in suites).items():
+        if count > 1:
+            raise UsageError(f"{count} suites have this name", where=f"suite {name}", next_step="rename all but one")
+
+
+def adapter_dir(config: ScoreNode, inputs: Inputs, project: Path) -> Path | None:
+    """Directory of the arm's adapter: this run's, its sham, or a directory; UsageError if the latter does not exist."""
+    chosen = config.arm.adapter
+    if chosen is None:
+        return None
+    if chosen in ("train", "sham"):
+        return inputs["train"].part("adapter" if chosen == "train" else "sham")
+    return named_adapter(chosen, config.arm.name, project)
+
+
+def named_adapter(chosen: str, arm: str, project: Path) -> Path:
+    """The adapter directory a configuration names: absolute, or inside the project."""
+    where = f"score.arms {arm}: adapter"
+    path = Path(chosen) if Path(chosen).is_absolute() else inside(project, chosen, where=where)
+    if not path.is_dir():
+        raise UsageError(
+            f"adapter directory {chosen!r} does not exist",
+            where=where,
+            next_step="give `train`, `sham` or a directory written by training",
+        )
+    return path
+
+
+def _plans(config: ScoreNode, inputs: Inputs, ctx: Context) -> list[_Plan]:
+    if not config.suites:
+        raise IncompleteError("there is no suite to score", where=ctx.node, next_step="name suites under score.suites")
+    check_suites(config.suites)
+    datasets = {
+        name.removeprefix("ingest:"): artifact for name, artifact in inputs.items() if name.startswith("ingest:")
+    }
+    plans = []
+    for suite in config.suites:
+        path = suite_path(ctx.project / config.suites_dir, suite, datasets)
+        documents = [
+            document.model_copy(update={"fields": _storable(document.fields)})
+            for document in read_documents(path, suite)
+        ]
+        plans.append(_Plan(suite, documents, settings_hash(suite, path)))
+    return plans
+
+
+def _storable(value: Any) -> Any:
+    """JSON with every text cleaned of lone surrogates, which neither tokenizers nor files take."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(key): _storable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value]
+    return value
+
+
+class _Scorer:
+    """Scores suites one after another on a model that is loaded when the first one needs it."""
+
+    def __init__(self, config: ScoreNode, ctx: Context, adapter: Path | None, total: int) -> None:
+        self._config = config
+        self._ctx = ctx
+        self._adapter = adapter
+        self._total = total
+        self._done = 0
+        self._loaded: LoadedModel | None = None
+
+    def model(self) -> LoadedModel:
+        """The arm's model, loaded once."""
+        if self._loaded is None:
+            from workbench.models.loading import load
+
+            arm, model = self._config.arm, self._config.model
+            self._ctx.progress(self._done, self._total, "documents", "loading the model")
+            self._loaded = load(model, arm.precision or model.precision, self._ctx.project, self._adapter)
+        return self._loaded
+
+    def score(self, plan: _Plan) -> None:
+        """Scores one suite into `work_dir`, unless its mark says that an earlier attempt did."""
+        name = plan.suite.name
+        if is_finished(self._ctx.work_dir, plan.suite, plan.settings_hash):
+            self._ctx.info(f"suite {name}: kept from the interrupted attempt")
+        else:
+            scored = KINDS[plan.suite.kind](self._job(plan))
+            self._keep(plan, scored)
+        self._done += len(plan.documents)
+        self._ctx.progress(self._done, self._total, "documents", name)
+
+    def _job(self, plan: _Plan) -> Job:
+        arm = self._config.arm
+        assert arm.batch_size is not None, "the plan fills in batch_size"
+
+        def on_batch(rows: int, all_rows: int) -> None:
+            if self._ctx.cancelled():
+                raise ScoringStopped
+            documents = len(plan.documents) * rows // max(all_rows, 1)
+            self._ctx.progress(self._done + documents, self._total, "documents", plan.suite.name)
+
+        return Job(
+            arm=arm.name,
+            suite=plan.suite,
+            documents=plan.documents,
+            loaded=self.model(),
+            batch_size=arm.batch_size,
+            system_prompt=arm.system_prompt,
+            on_batch=on_batch,
+        )
+
+    def _keep(self, plan: _Plan, scored: Scored) -> None:
+        rows, generations, mark = suite_files(self._ctx.work_dir, plan.suite)
+        failed = sum(row.value is None for row in scored.rows)
+        if failed:
+            self._ctx.warn(f"suite {plan.suite.name}: {failed} of {len(scored.rows)} rows failed")
+        if scored.truncated:
+            cut = f"{scored.truncated} of {len(plan.documents)} documents were cut"
+            self._ctx.warn(f"suite {plan.suite.name}: {cut} to {self._config.model.max_length} tokens")
+        write_rows(rows, scored.rows)
+        write_rows(generations, scored.generations)
+        write_model(mark, SuiteMark(settings_hash=plan.settings_hash, truncated=scored.truncated))
+
+
+def suite_files(work_dir: Path, suite: Suite) -> tuple[Path, Path, Path]:
+    """Where a finished suite is kept: rows, generations, and the mark written last."""
+    return (
+        work_dir / f"{suite.name}.rows.jsonl",
+        work_dir / f"{suite.name}.generations.jsonl",
+        work_dir / f"{suite.name}.json",
+    )
+
+
+def is_finished(work_dir: Path, suite: Suite, expected_hash: str) -> bool:
+    """Whether an earlier attempt scored the suite with the same settings and documents."""
+    mark = suite_files(work_dir, suite)[2]
+    return mark.is_file() and read_model(mark, SuiteMark).settings_hash == expected_hash
+
+
+def _collect(plans: list[_Plan], ctx: Context) -> Summary:
+    """Joins the suites' parts in the order of the configuration and sums them up."""
+    rows: list[ScoreRow] = []
+    generations: list[Generation] = []
+    truncated = 0
+    for plan in plans:
+        rows_path, generations_path, mark = suite_files(ctx.work_dir, plan.suite)
+        rows += read_rows(rows_path, ScoreRow)
+        generations += read_rows(generations_path, Generation)
+        truncated += read_model(mark, SuiteMark).truncated
+    write_rows(ctx.out_dir / "samples.jsonl", rows)
+    write_rows(ctx.out_dir / "generations.jsonl", generations)
+    means = {
+        f"{plan.suite.name}.{plan.suite.primary_metric}": mean
+        for plan in plans
+        if (mean := _mean(plan.suite, rows)) is not None
+    }
+    ctx.metric(len(plans), **means)
+    counts = {
+        "suites": len(plans),
+        "rows": len(rows),
+        "generations": len(generations),
+        "failed": sum(row.value is None for row in rows),
+        "unparsed": sum(not row.parsed for row in rows),
+        "truncated": truncated,
+    }
+    return {**counts, **{name: round(mean, 4) for name, mean in means.items()}}
+
+
+def _mean(suite: Suite, rows: list[ScoreRow]) -> float | None:
+    """Weighted mean of the primary metric under the first filter; None without rows. Failed documents have no value."""
+    own = [
+        row for row in rows if row.suite == suite.name and row.metric == suite.primary_metric and row.value is not None
+    ]
+    own = [row for row in own if row.filter == own[0].filter]
+    weight = sum(row.weight for row in own)
+    return sum(row.value * row.weight for row in own if row.value is not None) / weight if weight else None
+
+
+def _arm_info(config: ScoreNode, loaded: LoadedModel, adapter: Path | None, plans: list[_Plan]) -> ArmInfo:
+    arm = config.arm
+    assert arm.batch_size is not None, "the plan fills in batch_size"
+    return ArmInfo(
+        arm=arm.name,
+        model=config.model.ref,
+        model_fingerprint=loaded.fingerprint,
+        adapter=arm.adapter,
+        adapter_sha256=tree_sha256(adapter) if adapter else None,
+        precision=loaded.precision,
+        system_prompt=arm.system_prompt,
+        conditions=_conditions(loaded, plans),
+        batch_size=arm.batch_size,
+    )
+
+
+def _conditions(loaded: LoadedModel, plans: list[_Plan]) -> dict[str, str]:
+    """What must agree between arms.
+
+    Precision of the weights and system prompt are what arms may differ in: they stand in `ArmInfo` itself. What is
+    computed in (dtype, device, softmax, library versions) stands here.
+    """
+    import torch
+
+    from workbench.models.chat import template_hash
+
+    dtype = loaded.model.get_input_embeddings().weight.dtype
+    device = loaded.model.device
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {
+        "compute_dtype": str(dtype).removeprefix("torch."),
+        "softmax_dtype": "float32",
+        "device": f"{device.type} {kind}",
+        "template_hash": template_hash(loaded.tokenizer, None),
+        "max_length": str(loaded.config.max_length),
+        "batch_rule": BATCH_RULE,
+        **{name: metadata.version(name) for name in ("lm-eval", "torch", "transformers")},
+        **{f"suite:{plan.suite.name}": plan.settings_hash for plan in plans},
+    }

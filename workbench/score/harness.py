@@ -1,0 +1,97 @@
+"""The loaded model as lm-evaluation-harness wants it: its own class, quiet, counted, stoppable, with the same numbers.
+
+    harness_model(job).loglikelihood(requests)  ==  HFLM(pretrained=model, tokenizer=..., ...).loglikelihood(requests)
+
+Generation, tokens and templates stay lm-eval's; log-likelihoods go through `choice_likelihood.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from workbench.core.records import Message
+from workbench.models import heads
+from workbench.score.choice_likelihood import log_likelihoods
+from workbench.score.scoring import GENERATION_BATCH_FACTOR, Job
+
+if TYPE_CHECKING:
+    from lm_eval.models.huggingface import HFLM
+
+
+def harness_model(job: Job) -> HFLM:
+    """lm-eval's model around the job's loaded model: softmax in fp32, our length, chat template and batches."""
+    # 1 to 5 s: lm-eval imports datasets, evaluate and accelerate
+    from lm_eval.models.huggingface import HFLM
+
+    from workbench.models.chat import prompt_ids
+
+    class _Harness(HFLM):  # type: ignore[misc]
+        """HFLM without progress bars; a continuation that cannot be scored gives NaN instead of ending the run."""
+
+        def __init__(self) -> None:
+            super().__init__(
+                pretrained=job.loaded.model,
+                tokenizer=job.loaded.tokenizer,
+                batch_size=job.batch_size,
+                softmax_dtype="float32",
+                max_length=job.loaded.config.max_length,
+            )
+            self.cut_contexts: set[str] = set()
+            """Contexts that were cut on the left."""
+            self.expected_rows = 0
+            self._rows = 0
+            self.batch_size_per_gpu: int = job.batch_size
+
+        def _loglikelihood_tokens(
+            self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
+        ) -> list[tuple[float, bool]]:
+            self.expected_rows = len(requests)
+            fits = [0 < len(continuation) <= self.max_length for _, _, continuation in requests]
+            for (texts, context, continuation), fit in zip(requests, fits, strict=True):
+                if fit and len(context) + len(continuation) > self.max_length + 1:
+                    self.cut_contexts.add(texts[0])
+            fitting = [request for request, fit in zip(requests, fits, strict=True) if fit]
+            scores = iter(self._score(fitting) if fitting else [])
+            return [next(scores) if fit else (math.nan, False) for fit in fits]
+
+        def _score(self, requests: list[Any]) -> list[tuple[float, bool]]:
+            if not heads.separable(self.model):
+                scores: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, True)
+                return scores
+            return log_likelihoods(self.model, requests, self.max_length, job.batch_size, self._count)
+
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            self.expected_rows = len(requests)
+            for request in requests:
+                room = self.max_length - request.args[1].get("max_gen_toks", self.max_gen_toks)
+                if len(self.tok_encode(request.args[0])) > room:
+                    self.cut_contexts.add(request.args[0])
+            rows_per_batch, self.batch_size_per_gpu = self.batch_size_per_gpu, job.batch_size * GENERATION_BATCH_FACTOR
+            try:
+                answers: list[str] = super().generate_until(requests, True)
+            finally:
+                self.batch_size_per_gpu = rows_per_batch
+            return answers
+
+        def _model_call(self, inps: Any, *args: Any, **kwargs: Any) -> Any:
+            logits = super()._model_call(inps, *args, **kwargs)
+            self._count(inps.shape[0])
+            return logits
+
+        def _model_generate(self, context: Any, *args: Any, **kwargs: Any) -> Any:
+            tokens = super()._model_generate(context, *args, **kwargs)
+            self._count(context.shape[0])
+            return tokens
+
+        def _count(self, rows: int) -> None:
+            self._rows = min(self._rows + rows, self.expected_rows)
+            job.on_batch(self._rows, self.expected_rows)
+
+        def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+            """As the models are trained here: no system turn unless the configuration names one."""
+            messages = [Message(role=turn["role"], content=turn["content"]) for turn in chat_history]
+            ids = prompt_ids(self.tokenizer, messages, job.system_prompt)
+            return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+    return _Harness()

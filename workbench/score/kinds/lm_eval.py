@@ -1,0 +1,215 @@
+"""Tasks of lm-evaluation-harness, through its Python API, one row per document, metric and filter.
+
+    {"question": "The keys to the cabinet", "choices": ["are", "is"], "answer": 0}
+    -> ScoreRow(metric="acc", value=1.0, target="are", ...,
+                output='{"choice": 0, "texts": ["are", "is"], "logprobs": [-2.1, -2.6]}')
+
+Documents reach lm-eval as a list, not through its dataset loader: no cache on disk, no schema that one odd document
+breaks. A document that does not fit the task's templates becomes a row with an error and the others are scored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from workbench.core.errors import UsageError
+from workbench.core.records import ScoreRow
+from workbench.core.suites import Suite, SuiteDocument
+from workbench.score.harness import harness_model
+from workbench.score.scoring import Job, Scored, score_row
+from workbench.score.tasks import filter_names, metric_names, task_settings
+
+_FEWSHOT_SEED = 1234
+"""lm-eval's own default, so that examples are those of its command line."""
+_INVALID = "[invalid]"
+
+
+def score(job: Job) -> Scored:
+    """Scores every document of the job's suite; UsageError if its task fits none of them."""
+    settings = task_settings(job.suite)
+    readable, problems = _readable(job.suite, settings, job.documents)
+    rows = [
+        row
+        for document in job.documents
+        if document.doc_id in problems
+        for row in _failed_rows(job, settings, document, problems[document.doc_id])
+    ]
+    if not readable:
+        raise UsageError(
+            f"no document fits the task: {next(iter(problems.values()))}",
+            where=f"suite {job.suite.name}",
+            next_step="compare the templates under `task` with the fields of the documents",
+        )
+    samples, cut_contexts = _evaluate(job, settings, [document.fields for document in readable])
+    cut: set[int] = set()
+    for sample in samples:
+        document = readable[sample["doc_id"]]
+        rows += _rows(job, settings, document, sample)
+        if sample["arguments"][0][0] in cut_contexts:
+            cut.add(document.doc_id)
+    order = {name: position for position, name in enumerate(filter_names(settings))}
+    rows.sort(key=lambda row: (order[row.filter], row.doc_id))
+    return Scored(rows=rows, truncated=len(cut))
+
+
+def _evaluate(
+    job: Job, settings: dict[str, Any], fields: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """lm-eval's samples in its order, and the contexts it cut.
+
+    `evaluate` is what `simple_evaluate` calls; the latter adds half a second of reading the environment per suite.
+    """
+    from lm_eval.evaluator import evaluate
+
+    model = harness_model(job)
+    if settings["output_type"] == "generate_until":
+        _check_room(job, settings, model.max_length, model.max_gen_toks)
+    loaded = _load_task(settings, fields)
+    results = evaluate(
+        lm=model,
+        task_dict=loaded,
+        bootstrap_iters=0,
+        log_samples=True,
+        apply_chat_template=job.suite.chat,
+        fewshot_as_multiturn=job.suite.chat,
+    )
+    assert results is not None, "lm-eval gives results in the first process"
+    return results["samples"][job.suite.name], model.cut_contexts
+
+
+def _check_room(job: Job, settings: dict[str, Any], max_length: int, default_tokens: int) -> None:
+    tokens = (settings.get("generation_kwargs") or {}).get("max_gen_toks", default_tokens)
+    if tokens >= max_length:
+        raise UsageError(
+            f"answers of {tokens} tokens leave no room for a prompt within model.max_length {max_length}",
+            where=f"suite {job.suite.name}",
+            next_step="lower task.generation_kwargs.max_gen_toks or raise model.max_length",
+        )
+
+
+class _Documents(list[dict[str, Any]]):
+    """A list with the one attribute lm-eval asks of a dataset."""
+
+    @property
+    def features(self) -> dict[str, None]:
+        return {name: None for fields in self for name in fields}
+
+
+def _load_task(settings: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
+    """lm-eval's task over the given documents, as `evaluate` takes it."""
+    from lm_eval.tasks import TaskManager
+
+    def documents(**_: Any) -> dict[str, _Documents]:
+        return {"test": _Documents(fields)}
+
+    loaded: dict[str, Any] = TaskManager(include_defaults=False).load([{**settings, "custom_dataset": documents}])
+    loaded["tasks"][settings["task"]].set_fewshot_seed(seed=_FEWSHOT_SEED)
+    return loaded
+
+
+def _readable(
+    suite: Suite, settings: dict[str, Any], documents: list[SuiteDocument]
+) -> tuple[list[SuiteDocument], dict[int, str]]:
+    """Documents that fit the task, and the problem of each other one by doc_id. The first that fits shapes the task."""
+    from jinja2 import TemplateError
+
+    readable: list[SuiteDocument] = []
+    problems: dict[int, str] = {}
+    task: Any = None
+    for document in documents:
+        try:
+            if task is None:
+                task = _load_task(settings, [document.fields])["tasks"][settings["task"]]
+            _check_document(task, document.fields)
+        except (TemplateError, LookupError, TypeError, ValueError, SyntaxError, AttributeError) as error:
+            problems[document.doc_id] = f"{type(error).__name__}: {error}"
+            task = task if readable else None
+        else:
+            readable.append(document)
+    return readable, problems
+
+
+def _check_document(task: Any, fields: dict[str, Any]) -> None:
+    """ValueError, or whatever the templates raise, if lm-eval could not score the document."""
+    text, target = task.doc_to_text(fields), task.doc_to_target(fields)
+    if text == "None" or target == "None":
+        raise ValueError("a field that the templates use is null")
+    if task.OUTPUT_TYPE != "multiple_choice":
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"doc_to_text gives {text!r}, expected text")
+        return
+    choices = task.doc_to_choice(fields)
+    if not isinstance(choices, list) or len(choices) < 2:
+        raise ValueError(f"doc_to_choice gives {choices!r}, expected at least two choices")
+    if not all(isinstance(choice, str) and choice for choice in choices):
+        raise ValueError("every choice must be a text that is not empty")
+    gold = text if isinstance(text, int) else target
+    if isinstance(gold, list) != bool(task.multiple_target):
+        raise ValueError("some documents have one right choice and others a list of them")
+    for right in gold if isinstance(gold, list) else [gold]:
+        known = range(len(choices)) if isinstance(right, int) and not isinstance(right, bool) else choices
+        if right not in known:
+            raise ValueError(f"right choice {right!r} is none of the {len(choices)} choices")
+
+
+def _rows(job: Job, settings: dict[str, Any], document: SuiteDocument, sample: dict[str, Any]) -> list[ScoreRow]:
+    """One row per metric of one of lm-eval's samples (one document under one filter)."""
+    if settings["output_type"] == "generate_until":
+        output, parsed, error = str(sample["resps"][0][0]), sample["filtered_resps"][0] not in _invalid(settings), None
+    else:
+        output, error = _likelihoods(sample)
+        parsed = True
+    context = str(sample["arguments"][0][0])
+    return [
+        score_row(
+            job,
+            document,
+            metric=metric,
+            value=None if error else float(sample[metric]),
+            filter=sample["filter"],
+            parsed=parsed,
+            prompt=context,
+            target=_target(job, settings, document, sample),
+            output=output,
+            error=error,
+        )
+        for metric in metric_names(settings)
+    ]
+
+
+def _likelihoods(sample: dict[str, Any]) -> tuple[str, str | None]:
+    """Choice, texts and log-likelihoods (nats) of all choices as JSON, and an error if one of them is not a number."""
+    texts = [str(continuation).strip() for _, continuation in sample["arguments"]]
+    logprobs = [float(loglikelihood) for loglikelihood, _ in sample["filtered_resps"]]
+    if not all(math.isfinite(value) for value in logprobs):
+        finite = [value if math.isfinite(value) else None for value in logprobs]
+        answer = {"choice": None, "texts": texts[: len(finite)], "logprobs": finite}
+        return json.dumps(answer), "a log-likelihood is not a finite number"
+    best = {"choice": logprobs.index(max(logprobs)), "texts": texts[: len(logprobs)], "logprobs": logprobs}
+    return json.dumps(best, ensure_ascii=False), None
+
+
+def _invalid(settings: dict[str, Any]) -> set[str]:
+    """What filters put where they found no answer."""
+    steps = [step for entry in settings.get("filter_list") or [] for step in entry["filter"]]
+    return {_INVALID, *(step["fallback"] for step in steps if isinstance(step.get("fallback"), str))}
+
+
+def _target(job: Job, settings: dict[str, Any], document: SuiteDocument, sample: dict[str, Any]) -> str:
+    """The right answer as text."""
+    target = sample["target"]
+    arguments = sample["arguments"]
+    if settings["output_type"] == "multiple_choice" and isinstance(target, int) and target < len(arguments):
+        return str(arguments[target][1]).strip()
+    return str(target)
+
+
+def _failed_rows(job: Job, settings: dict[str, Any], document: SuiteDocument, problem: str) -> list[ScoreRow]:
+    """A document that cannot be scored keeps its rows under every filter and metric."""
+    return [
+        score_row(job, document, metric=metric, value=None, filter=name, error=problem)
+        for name in filter_names(settings)
+        for metric in metric_names(settings)
+    ]

@@ -1,0 +1,65 @@
+"""The stage `score`: one arm on all suites, or the judge on two arms' answers.
+
+    ScoreNode(arm=base@nf4, suites=[capitals])
+    -> samples.jsonl     {"arm": "base@nf4", "suite": "capitals", "metric": "acc", "doc_hash": "9f..", "value": 1.0}
+       generations.jsonl {"arm": "base@nf4", "suite": "python-docs-answers", "prompt": "...", "output": "...", ...}
+       arm.json          what was scored and under which conditions
+
+Suites and documents are checked before the model is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.core.fingerprints import file_sha256, tree_sha256
+from workbench.core.nodes import JudgeNode, ScoreNode
+from workbench.core.stage import Context, Inputs, Outcome, Stage
+from workbench.core.suites import Suite, suite_path
+
+
+def run(config: ScoreNode | JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
+    """Scores an arm (samples.jsonl, generations.jsonl, arm.json) or judges two (judgments.jsonl, trust.json)."""
+    if isinstance(config, JudgeNode):
+        from workbench.score.judge import run_judge
+
+        return run_judge(config, inputs, ctx)
+    from workbench.score.arm import score_arm
+
+    return score_arm(config, inputs, ctx)
+
+
+def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
+    """Hashes of suite files, weights and a named adapter; UsageError, before anything runs, for a bad suite."""
+    from workbench.endpoints.client import endpoint_external
+    from workbench.models.refs import model_fingerprint, resolve
+    from workbench.score.arm import check_suites, named_adapter
+
+    suites = config.suites if isinstance(config, ScoreNode) else (config.suite,)
+    check_suites(suites)
+    hashes = _file_hashes(suites, project / config.suites_dir)
+    if isinstance(config, JudgeNode):
+        return hashes | endpoint_external(config.endpoint, config.model, project)
+    hashes[f"model:{config.model.ref}"] = model_fingerprint(resolve(config.model.ref, config.model.revision, project))
+    if config.arm.adapter not in (None, "train", "sham"):
+        assert config.arm.adapter is not None
+        hashes[f"adapter:{config.arm.adapter}"] = tree_sha256(
+            named_adapter(config.arm.adapter, config.arm.name, project)
+        )
+    return hashes
+
+
+def _file_hashes(suites: tuple[Suite, ...], suites_dir: Path) -> dict[str, str]:
+    """SHA-256 of the documents that suites keep in files; those of datasets are inputs and need none."""
+    in_files = [suite for suite in suites if suite.documents.file is not None]
+    return {f"suite:{suite.name}": file_sha256(suite_path(suites_dir, suite, {})) for suite in in_files}
+
+
+STAGE = Stage(
+    name="score",
+    version=1,
+    config=(ScoreNode, JudgeNode),
+    run=run,
+    libraries=("lm-eval", "transformers", "torch", "peft", "bitsandbytes"),
+    external=external,
+)
