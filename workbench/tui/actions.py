@@ -1,0 +1,123 @@
+"""Everything the keys can do, once: bindings, palette, help screen and the table in docs/tui.md are made from it.
+
+Action("start_demo", "d", "Demo", "...", on=("home",), command="workbench demo")
+-> binding `d` on the home screen calling `action_start_demo`, a line in the palette, a line on the help screen
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding
+
+ScreenName = Literal["app", "home", "start", "confirm", "run", "compare", "sample", "data", "help"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a key does."""
+
+    name: str
+    """Method `action_NAME` of the screen (or of the app, for `app`)."""
+    keys: str
+    """Keys as Textual names them, separated by commas."""
+    label: str
+    """Two words for the footer and the palette."""
+    help: str
+    """One sentence for the help screen."""
+    on: tuple[ScreenName, ...]
+    """Screens that have it; `app` means all of them."""
+    command: str = ""
+    """The same on the command line."""
+    footer: bool = True
+
+
+_INNER: tuple[ScreenName, ...] = ("run", "compare", "sample", "data", "help")
+
+ACTIONS: tuple[Action, ...] = (
+    Action("start_demo", "d", "Demo", "Run the whole loop on the built-in example.", ("home",), "workbench demo"),
+    Action("start_loop", "r", "Run", "Choose a loop file and run it as a job.", ("home",), "workbench run LOOP.yaml"),
+    Action("open", "enter", "Open", "Watch the run: nodes, loss, log.", ("home",), "workbench runs attach RUN"),
+    Action(
+        "compare",
+        "c",
+        "Compare",
+        "Before against after: suites, intervals, flips.",
+        ("home", "run"),
+        "workbench report RUN",
+    ),
+    Action(
+        "data",
+        "f",
+        "Funnel",
+        "What became of the data: reasons and dropped records.",
+        ("home", "run", "compare"),
+        'workbench store query "from funnel_reasons"',
+    ),
+    Action(
+        "cancel",
+        "x",
+        "Cancel",
+        "Stop a running job; it saves what it can resume from.",
+        ("home", "run"),
+        "workbench runs cancel RUN",
+    ),
+    Action("begin", "enter", "Start", "Start the chosen loop file as a job.", ("start",), "workbench run LOOP.yaml"),
+    Action("yes", "y", "Yes", "Do it.", ("confirm",)),
+    Action("no", "n,escape", "No", "Leave it.", ("confirm",)),
+    Action(
+        "show_flip", "enter", "Open", "Of a flip: before and after side by side. Of a suite: its flips.", ("compare",)
+    ),
+    Action("next_pair", "p", "Pair", "Show the next pair of arms.", ("compare",), "workbench compare RUN:A RUN:B"),
+    Action("next_suite", "s", "Suite", "Flips of one suite, then the next, then all.", ("compare",)),
+    Action("next_kind", "t", "Kind", "Flips: all, forgotten only, learned only.", ("compare",)),
+    Action("search", "slash", "Search", "Flips that contain a text.", ("compare",)),
+    Action("next_flip", "n,right", "Next", "The next flip.", ("sample",)),
+    Action("previous_flip", "b,left", "Previous", "The flip before.", ("sample",)),
+    Action("down", "j", "Down", "One row down (or the arrow key).", ("home", "compare", "data", "start"), footer=False),
+    Action("up", "k", "Up", "One row up (or the arrow key).", ("home", "compare", "data", "start"), footer=False),
+    Action("back", "escape", "Back", "To the screen before.", (*_INNER, "start")),
+    Action("toggle_theme", "f2", "Light/dark", "Change between the dark and the light theme.", ("app",), footer=False),
+    Action("help", "question_mark", "Help", "Every key and its command.", ("app",), "workbench --help"),
+    Action("quit", "q", "Quit", "Close the terminal interface; jobs go on.", ("app",)),
+)
+
+SCREEN_TITLES: dict[ScreenName, str] = {
+    "app": "Everywhere",
+    "home": "Runs",
+    "start": "Choosing a loop file",
+    "confirm": "Question",
+    "run": "One run",
+    "compare": "Comparison",
+    "sample": "One document",
+    "data": "Data funnel",
+    "help": "Help",
+}
+
+
+def actions_on(screen: ScreenName) -> tuple[Action, ...]:
+    """The actions of one screen, those of the app not included."""
+    return tuple(action for action in ACTIONS if screen in action.on)
+
+
+def bindings_for(screen: ScreenName) -> list[Binding]:
+    """Textual's bindings for one screen."""
+    return [Binding(action.keys, action.name, action.label, show=action.footer) for action in actions_on(screen)]
+
+
+def shown_keys(action: Action) -> str:
+    """The keys as people know them."""
+    names = {"question_mark": "?", "slash": "/", "escape": "esc", "left": "←", "right": "→"}
+    return " ".join(names.get(key, key) for key in action.keys.split(","))
+
+
+def help_table() -> str:
+    """The keys as a Markdown table, for docs/tui.md."""
+    lines = ["| screen | key | does | on the command line |", "|---|---|---|---|"]
+    for screen, title in SCREEN_TITLES.items():
+        for action in actions_on(screen):
+            command = f"`{action.command}`" if action.command else ""
+            keys = shown_keys(action).replace("|", "\\|")
+            lines.append(f"| {title} | `{keys}` | {action.label}: {action.help} | {command} |")
+    return "\n".join(lines) + "\n"

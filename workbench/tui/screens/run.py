@@ -1,0 +1,207 @@
+"""One run while it happens: nodes, loss curve, log. All of it comes from files, so it can be opened at any time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Footer, Log, Static
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.events import read_events
+from workbench.tui.actions import ScreenName, bindings_for
+from workbench.tui.live import LiveNode, LiveRun
+from workbench.tui.messages import CancelWanted
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.signs import STATE_SIGNS, STATUS_SIGNS, bar, coloured, duration, one_line, plain, signed
+from workbench.tui.widgets.curve import LossCurve
+
+if TYPE_CHECKING:
+    from workbench.loop.runs import RunView
+
+_TAILS_PER_S = 5
+_LOG_BYTES = 64_000
+_PROGRESS_BAR = re.compile(r"\d+%\|.*\|")
+"""Bars that libraries draw: the nodes show the progress already."""
+
+
+class RunScreen(WorkbenchScreen):
+    """Progress of one run; leaving it, or the terminal, does not touch the job."""
+
+    name_in_registry: ClassVar[ScreenName] = "run"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("run")]
+    CSS_PATH = "run.tcss"
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run = run
+        self._view: RunView | None = None
+        self._live = LiveRun(())
+        self._events_offset = 0
+        self._log_offset: int | None = None
+        self._usual_seconds: dict[str, float] = {}
+        self._verdict: tuple[str, str] | None = None
+        self._cached_curve: list[tuple[int, float]] = []
+
+    def compose(self) -> ComposeResult:
+        """Title, nodes beside (or above) curve and log, keys."""
+        yield Static(id="title", classes="title", markup=False)
+        with Horizontal(id="body"):
+            with VerticalScroll(id="nodes-area"):
+                yield Static(id="nodes", markup=False)
+            with Vertical(id="right"):
+                yield LossCurve(id="curve")
+                yield Log(id="log", max_lines=2000)
+        yield Footer(show_command_palette=False)
+
+    def opened(self) -> None:
+        """Starts following."""
+        self.query_one("#nodes-area").focus()
+        self.set_interval(1 / _TAILS_PER_S, self._tail)
+        self.set_interval(2.0, self._look)
+        self._look()
+        self.ask(self._earlier_runs, self._usual_seconds.update, group="usual")
+        self.ask(self._curve_in_index, self._cached_curve.extend, group="curve", failed=self.log.warning)
+
+    @property
+    def _directory(self) -> Path:
+        return self.project.runs / self._run
+
+    def _look(self) -> None:
+        """Is the process alive, and is there a verdict?"""
+        if self.app.screen is self and not (self._view and self._view.status != "running" and self._verdict):
+            self.ask(self._read, self._looked, group="look")
+
+    def _read(self) -> tuple[RunView, tuple[str, str] | None]:
+        from workbench.store import queries
+
+        view = self.jobs.read_run(self.project, self._run)
+        try:
+            state = queries.verdicts(self.project.index).get(self._run)
+            return view, (state, queries.headline(self.project.index, self._run) or "") if state else None
+        except WorkbenchError:
+            return view, self._verdict  # the index is behind, in use or gone: the files still tell how the run goes
+
+    def _looked(self, answer: tuple[RunView, tuple[str, str] | None]) -> None:
+        view, self._verdict = answer
+        if self._view is None or len(view.nodes) != len(self._view.nodes):
+            self._live = LiveRun(tuple((node.name, node.stage) for node in view.nodes))
+            self._events_offset = 0
+            self.query_one("#log", Log).clear()
+        self._view = view
+        self._tail()
+
+    def _earlier_runs(self) -> dict[str, float]:
+        """Seconds that each node took in the latest run that made it."""
+        usual: dict[str, float] = {}
+        for run in reversed(self.jobs.list_runs(self.project)):
+            usual.update({node.name: node.seconds for node in run.nodes if node.seconds is not None})
+        return usual
+
+    def _curve_in_index(self) -> list[tuple[int, float]]:
+        """The curve of a training that was cached: this run's events have none."""
+        from workbench.store.queries import curve
+
+        return [(point.step, point.loss) for point in curve(self.project.index, self._run)]
+
+    def _tail(self) -> None:
+        """Takes in what was written since the last look."""
+        if self._view is None or self.app.screen is not self:
+            return
+        events, self._events_offset = read_events(self._directory / "events.jsonl", self._events_offset)
+        log = self.query_one("#log", Log)
+        lines = self._new_log_lines()
+        lines += self._live.apply(events)
+        if lines:
+            log.write_lines([plain(line) for text in lines for line in text.splitlines()])
+        points = next((list(found) for found in self._live.points.values() if found), self._cached_curve)
+        self.query_one("#curve", LossCurve).show(points)
+        self._draw()
+
+    def _new_log_lines(self) -> list[str]:
+        """Whole new lines of log.txt; of a long log the end only."""
+        path = self._directory / "log.txt"
+        try:
+            size = path.stat().st_size
+            if self._log_offset is None:
+                self._log_offset = max(0, size - _LOG_BYTES)
+            if size <= self._log_offset:
+                return []
+            with path.open("rb") as stream:
+                stream.seek(self._log_offset)
+                data = stream.read(_LOG_BYTES)
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1] or (data if len(data) == _LOG_BYTES else b"")
+        self._log_offset += len(whole)
+        lines = [line.rsplit("\r", 1)[-1] for line in whole.decode("utf-8", "replace").split("\n")]
+        return [line for line in lines if line.strip() and not _PROGRESS_BAR.search(line)]
+
+    def _draw(self) -> None:
+        assert self._view is not None
+        self.query_one("#title", Static).update(self._title(self._view))
+        area = self.query_one("#nodes-area")
+        width = max(30, area.size.width - 3)
+        name_width = min(30, max((len(name) for name in self._live.nodes), default=10), width - 22)
+        nodes = Text("\n").join(_node_line(node, name_width, width) for node in self._live.nodes.values())
+        self.query_one("#nodes", Static).update(nodes)
+        names = list(self._live.nodes)
+        if (running := self._live.running()) is not None and area.size.height:
+            area.scroll_to(y=max(0, names.index(running.name) - area.size.height // 2), animate=False)
+
+    def _title(self, view: RunView) -> Text:
+        status = self._live.outcome.status if self._live.outcome else view.status
+        title = Text.assemble(signed(status, STATUS_SIGNS), "  ", (one_line(self._run, 80), "bold"))
+        title.append(f"  {self._live.finished_nodes()}/{len(self._live.nodes)} nodes")
+        if status == "running":
+            left = self._live.run_eta_s(self._usual_seconds, self.now())
+            title.append("" if left is None else f"  about {duration(left)} left")
+        if self._verdict:
+            title.append("\n").append_text(signed(self._verdict[0], STATE_SIGNS)).append(f"  {plain(self._verdict[1])}")
+        elif view.message and status != "running":
+            title.append(f"\n{plain(view.message)}")
+        if view.command:
+            title.append(f"\n$ {one_line(view.command, 200)}", "dim")
+        return title
+
+    def action_compare(self) -> None:
+        """Suites and flips."""
+        self.workbench.open_comparison(self._run)
+
+    def action_data(self) -> None:
+        """The data funnel."""
+        self.workbench.open_data(self._run)
+
+    def action_cancel(self) -> None:
+        """Stops the job, after a question."""
+        if self._view is None or self._view.status != "running" or self._live.outcome:
+            self.notify("This run is not running.", severity="warning", markup=False)
+            return
+        self.post_message(CancelWanted(self._run))
+
+
+def _node_line(node: LiveNode, name_width: int, width: int) -> Text:
+    """Sign, name, bar and numbers of one node in at most `width` columns."""
+    glyph, colour = STATUS_SIGNS[node.status]
+    line = coloured(f"{glyph} ", colour)
+    line.append(f"{one_line(node.name, name_width):<{name_width}} ", "bold" if node.status == "running" else "")
+    room = width - name_width - 3
+    if node.status == "running":
+        counts = f"{node.done}/{node.total}" if node.total else str(node.done or "")
+        left = node.eta_s()
+        tail = f" {counts} {one_line(node.unit, 10)}" + (f" {duration(left)} left" if left is not None else "")
+        line.append(bar(node.done, node.total, min(14, room - len(tail))), "cyan").append(tail)
+        if node.message and room - len(tail) > 40:
+            line.append(f" {one_line(node.message, room - len(tail) - 20)}", "dim")
+    elif node.status == "failed":
+        line.append(one_line(node.message, max(20, room)), "red")
+    elif node.status == "done":
+        line.append(duration(node.seconds), "dim")
+    else:
+        line.append("cached" if node.status == "cached" else "", "dim")
+    return line
