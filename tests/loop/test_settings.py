@@ -1,0 +1,84 @@
+"""Configuration layers and the files they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.core.errors import ConfigErrors, UsageError
+from workbench.loop.settings import load_card, load_config, load_suite, with_settings
+
+
+@pytest.fixture
+def project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    (tmp_path / "user" / "workbench").mkdir(parents=True)
+    (tmp_path / "user" / "workbench" / "config.yaml").write_text("train: {rank: 4, max_steps: 5}\nseed: 3\n")
+    path = tmp_path / "workbench.yaml"
+    path.write_text("train: {max_steps: 6}\n")
+    return path
+
+
+def test_layers_win_in_the_documented_order(project_file: Path) -> None:
+    config = load_config(project_file, environment={})
+    assert (config.seed, config.train.rank, config.train.max_steps) == (3, 4, 6)
+    environment = {"WORKBENCH_TRAIN__MAX_STEPS": "7", "WORKBENCH_TRAIN__ALPHA": "9", "WORKBENCH_CACHE": "/elsewhere"}
+    config = load_config(project_file, ["train.max_steps=8"], environment)
+    assert (config.train.max_steps, config.train.alpha, config.train.rank) == (8, 9, 4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.max_stepz=3", "did you mean 'max_steps'"),
+        ("train.max_steps=many", "valid integer"),
+        ("train.max_steps", "expected key=value"),
+        ("trian.rank=3", "did you mean 'train'"),
+    ],
+)
+def test_a_wrong_setting_says_what_is_wrong(project_file: Path, setting: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_config(project_file, [setting], {})
+
+
+def test_a_wrong_environment_variable_is_named(project_file: Path) -> None:
+    with pytest.raises(ConfigErrors, match="WORKBENCH_TRAIN__RANK"):
+        load_config(project_file, environment={"WORKBENCH_TRAIN__RANK": "none at all"})
+
+
+def test_a_settings_value_may_be_yaml() -> None:
+    config = with_settings({"mix": {"max_rows": 3}}, ["mix.shares={a: 0.5, b: 0.5}", "name=x"])
+    assert (config.mix.shares, config.mix.max_rows, config.name) == ({"a": 0.5, "b": 0.5}, 3, "x")
+
+
+def test_settings_that_only_make_sense_together_are_judged_together() -> None:
+    arms = "score.arms=[{name: a}, {name: b}]"
+    pairs = "compare.pairs=[{before: a, after: b, purpose: candidate}]"
+    assert [arm.name for arm in with_settings({}, [arms, pairs]).score.arms] == ["a", "b"]
+
+
+def test_cards_and_suites_that_are_missing_suggest_a_name(tmp_path: Path) -> None:
+    (tmp_path / "datasets_cfg").mkdir()
+    (tmp_path / "datasets_cfg" / "tickets.yaml").write_text("name: tickets\nsource: {kind: file, path: t.jsonl}\n")
+    assert load_card(tmp_path, "datasets_cfg", "tickets").heldout_fraction == 0.1
+    with pytest.raises(UsageError, match="did you mean 'tickets'"):
+        load_card(tmp_path, "datasets_cfg", "ticket")
+    with pytest.raises(UsageError, match="suites there: none"):
+        load_suite(tmp_path, "evals", "capitals")
+
+
+def test_a_card_must_be_called_like_its_file(tmp_path: Path) -> None:
+    (tmp_path / "datasets_cfg").mkdir()
+    (tmp_path / "datasets_cfg" / "a.yaml").write_text("name: b\nsource: {kind: file, path: t.jsonl}\n")
+    with pytest.raises(ConfigErrors, match="the file is called 'a'"):
+        load_card(tmp_path, "datasets_cfg", "a")
+
+
+def test_a_wrong_role_in_a_suite_lists_the_roles(tmp_path: Path) -> None:
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "s.yaml").write_text(
+        "name: s\nkind: lm_eval\nrole: generic\ndocuments: {file: s.jsonl}\nprimary_metric: acc\n"
+    )
+    with pytest.raises(ConfigErrors, match=r"s\.yaml:3: role: .*'target', 'general', 'safety' or 'anchor'.*'generic'"):
+        load_suite(tmp_path, "evals", "s")

@@ -1,0 +1,156 @@
+"""`compare`, `report` and `runs`: what has been measured, and what was decided about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli import output
+from workbench.cli.state import Json
+
+if TYPE_CHECKING:
+    from workbench.core.paths import Project
+    from workbench.loop.runs import RunView
+
+runs_app = typer.Typer(help="Runs: list, look, follow, stop.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(compare)
+    app.command()(report)
+    app.add_typer(runs_app, name="runs")
+
+
+def compare(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(help="RUN:ARM, or RUN for its deciding arm.")],
+    after: Annotated[str, typer.Argument(help="RUN:ARM, or RUN for its deciding arm.")],
+    json: Json = False,
+) -> None:
+    """Compare two scored arms, of one run or of two: paired table, flips, verdict.
+
+    Example: workbench compare demo-20261122-101500:base@nf4 demo-20261122-101500:candidate
+    """
+    from workbench.compare.samples import compare_arms
+    from workbench.compare.text import render
+    from workbench.gate.verdict import decide
+    from workbench.loop.scored import config_of, scored_arm, suites_of
+
+    project: Project = context.obj.project
+    left, right = scored_arm(project, before), scored_arm(project, after)
+    suites, config = suites_of(project, after), config_of(project, after)
+    comparison, flips = compare_arms(left, right, suites, compare=config.compare, gate=config.gate)
+    verdict = decide(comparison, config.gate, suites)
+    if json:
+        output.print_json(
+            {
+                "comparison": comparison.model_dump(mode="json"),
+                "verdict": verdict.model_dump(mode="json"),
+                "flips": [flip.model_dump(mode="json") for flip in flips],
+            }
+        )
+    else:
+        output.print_text(render(comparison, verdict))
+        output.print_text(f"\nverdict: {verdict.state}. {verdict.headline}")
+    raise typer.Exit(verdict.exit_code)
+
+
+def report(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="A run's id.")],
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="DECISION.json", help="Record a reviewer's decision.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write the reviewer's page of a run again, or record the reviewer's decision on it."""
+    from workbench.core.errors import IncompleteError
+    from workbench.loop.decisions import append_decision
+    from workbench.loop.publish import publish_report
+    from workbench.loop.scored import run_artifact
+    from workbench.report.sign import read_decision
+
+    project: Project = context.obj.project
+    artifact = run_artifact(project, run, "report")
+    if artifact is None:
+        raise IncompleteError("the run has no report yet", where=run, next_step=f"workbench run --resume {run}")
+    if sign is not None:
+        decision = read_decision(sign, artifact)
+        append_decision(project, decision)
+        output.print_json({"decision": decision.model_dump(mode="json")}) if json else output.print_text(
+            f"recorded: {decision.verdict} by {decision.who}"
+        )
+        return
+    page = publish_report(project, run, artifact)
+    output.print_json({"report": str(page)}) if json else output.print_text(str(page))
+
+
+@runs_app.command("list")
+def list_(context: typer.Context, json: Json = False) -> None:
+    """All runs, newest first."""
+    from workbench.loop.runs import list_runs
+
+    runs = list_runs(context.obj.project)
+    if json:
+        output.print_json({"runs": [_row(run) for run in runs]})
+        return
+    if not runs:
+        output.say("no runs yet; start with: workbench demo")
+    for run in runs:
+        output.print_text(f"{run.run:<36} {run.status:<10} {run.created_at:<26} {_one_line(run.message)}")
+
+
+@runs_app.command()
+def show(context: typer.Context, run: str, json: Json = False) -> None:
+    """One run, node by node."""
+    from workbench.loop.runs import read_run
+
+    view = read_run(context.obj.project, run)
+    if json:
+        output.print_json(_row(view))
+        return
+    output.print_text(f"{view.run}  {view.status}  {_one_line(view.message)}")
+    for node in view.nodes:
+        seconds = "" if node.seconds is None else f"{node.seconds:.1f} s"
+        output.print_text(f"  {node.name:<28} {node.status:<8} {seconds:>10}  {_one_line(node.message)}")
+
+
+@runs_app.command()
+def attach(context: typer.Context, run: str) -> None:
+    """Follow a job until it ends; ends with the job's exit code. Ctrl-C leaves the job running."""
+    from workbench.loop.attach import follow
+    from workbench.loop.runs import read_run
+
+    project: Project = context.obj.project
+    display = output.RunDisplay()
+    try:
+        follow(project, run, display)
+    finally:
+        display.close()
+    view = read_run(project, run)
+    output.say(f"{view.status}: {_one_line(view.message)}")
+    raise typer.Exit(3 if view.exit_code is None else view.exit_code)
+
+
+@runs_app.command()
+def cancel(context: typer.Context, run: str) -> None:
+    """Stop a running job; it keeps what it can continue from."""
+    from workbench.loop.jobs import cancel as cancel_job
+
+    cancel_job(context.obj.project, run)
+    output.say(f"asked {run} to stop; continue later with: workbench run --resume {run}")
+
+
+def _row(view: RunView) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(view)
+
+
+def _one_line(text: str) -> str:
+    from workbench.core.wire import printable
+
+    return printable(text.replace("\n", " | "))[:120]

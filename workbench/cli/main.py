@@ -1,0 +1,71 @@
+"""The `workbench` command. This module and the command modules import nothing heavy: `--help` must be instant."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench import __version__
+from workbench.cli import output
+from workbench.cli.commands import configure, curate, maintain, results, run, suites, tui
+from workbench.cli.state import Invocation
+
+app = typer.Typer(
+    name="workbench",
+    help="Every fine-tune ends in a verdict somebody can trust.",
+    epilog="Start with: workbench demo",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.print_text(f"workbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    project: Annotated[Path, typer.Option("-C", "--project", help="Project directory.")] = Path(),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = Invocation(project.absolute())
+    if context.invoked_subcommand is None:
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            tui.open_tui(context.obj)
+        else:
+            output.say(context.get_help())
+            raise typer.Exit(2)
+
+
+run.register(app)
+curate.register(app)
+results.register(app)
+suites.register(app)
+configure.register(app)
+maintain.register(app)
+tui.register(app)
+
+
+def main() -> None:
+    """Entry point: turns errors into one message and the exit code that fits."""
+    from workbench.core.errors import ExitCode, WorkbenchError
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except WorkbenchError as error:
+        output.print_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        output.say("interrupted")
+        sys.exit(ExitCode.INTERRUPTED)

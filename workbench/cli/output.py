@@ -1,0 +1,132 @@
+"""The only writer of standard output and standard error: data to the one, words for people to the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from workbench.core.errors import WorkbenchError
+    from workbench.core.events import Event
+
+_LINE_EVERY_S = 60.0
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document on standard output, with its schema version."""
+    sys.stdout.write(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Result text on standard output."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def say(text: str) -> None:
+    """A remark for people on standard error."""
+    sys.stderr.write(text.rstrip("\n") + "\n")
+
+
+def print_error(error: WorkbenchError, *, as_json: bool) -> None:
+    """The message on standard error and, with --json, as the one document on standard output."""
+    say(f"error: {error}")
+    if as_json:
+        print_json(
+            {
+                "error": {
+                    "message": error.problem,
+                    "where": error.where,
+                    "next_step": error.next_step,
+                    "exit_code": int(error.exit_code),
+                }
+            }
+        )
+
+
+class RunDisplay:
+    """Shows a run's events: one moving line on a terminal, otherwise a line per node and one a minute.
+
+    Writes to a duplicate of standard error taken at the start: the runner sends what libraries print to the log.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._out: TextIO = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+        self._quiet = quiet
+        self._moving = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        self._total = 0
+        self._ended = 0
+        self._latest: dict[str, float] = {}
+        self._last_line = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Shows one event."""
+        if self._quiet:
+            return
+        match event.event:
+            case "run_started":
+                self._total = len(event.nodes)
+                self._line(f"run {event.run}" + (" (continued)" if event.resumed else ""))
+            case "node_started":
+                self._latest = {}
+                self._moving_line(f"{event.node} ...")
+            case "node_cached":
+                self._ended += 1
+                self._line(f"  cached  {event.node}")
+            case "node_metric":
+                self._latest = event.values
+            case "node_progress":
+                self._progress(event.node, event.done, event.total, event.unit, event.message)
+            case "node_message":
+                mark = "warning" if event.level == "warning" else "note"
+                self._line(f"  {mark}: {event.node}: {_clean(event.message)}")
+            case "node_finished":
+                self._ended += 1
+                self._line(f"  done    {event.node}  {event.seconds:.1f} s  {_clean(_brief(event.summary))}")
+            case "node_failed":
+                self._line(f"  FAILED  {event.node}: {_clean(event.message)}")
+            case "run_finished":
+                self._moving_line("")
+
+    def close(self) -> None:
+        """Ends the moving line."""
+        self._moving_line("")
+        self._out.close()
+
+    def _progress(self, node: str, done: int, total: int | None, unit: str, message: str) -> None:
+        count = f"{done}/{total}" if total is not None else str(done)
+        loss = f"  loss {self._latest['loss']:.3f}" if "loss" in self._latest else ""
+        text = f"[{self._ended + 1}/{self._total}] {node}  {count} {unit}{loss}  {_clean(message)}"
+        if self._moving:
+            self._moving_line(text)
+        elif time.monotonic() - self._last_line > _LINE_EVERY_S:
+            self._line(f"  ...     {text}")
+
+    def _line(self, text: str) -> None:
+        clear = "\r\x1b[2K" if self._moving else ""
+        self._out.write(f"{clear}{text}\n")
+        self._out.flush()
+        self._last_line = time.monotonic()
+
+    def _moving_line(self, text: str) -> None:
+        if self._moving:
+            self._out.write(f"\r\x1b[2K{text[:110]}")
+            self._out.flush()
+
+
+def _clean(text: str) -> str:
+    from workbench.core.wire import printable
+
+    return printable(text).replace("\n", " | ")
+
+
+def _brief(summary: dict[str, float | int | str]) -> str:
+    """The first few numbers and words of a summary; sentences are for the report."""
+    pieces = [f"{key} {_short(value)}" for key, value in summary.items()]
+    return ", ".join([piece for piece in pieces if len(piece) <= 40][:5])
+
+
+def _short(value: float | int | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,36 @@
+"""What every command knows: the project it was called for, and the options that recur."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from workbench.core.paths import Project
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. train.max_steps=30.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The project directory of this call."""
+
+    root: Path
+
+    @property
+    def project(self) -> Project:
+        """The project's directories; UsageError if the root is missing."""
+        from workbench.core.errors import UsageError
+        from workbench.core.paths import Project
+
+        if not self.root.is_dir():
+            raise UsageError(
+                "project directory does not exist", where=str(self.root), next_step=f"workbench init {self.root}"
+            )
+        return Project(self.root)

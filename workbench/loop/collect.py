@@ -1,0 +1,52 @@
+"""Disk: what nothing refers to any more, and how much it weighs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.core.paths import Project
+from workbench.loop.runs import is_locked
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Directories that no run refers to."""
+
+    paths: tuple[Path, ...]
+    size_bytes: int
+
+
+def find_garbage(project: Project) -> Garbage:
+    """Artifacts and scratch that no run's plan names. Nothing of a project with a running job is garbage."""
+    if any(is_locked(path) for path in project.runs.glob("*") if path.is_dir()):
+        return Garbage((), 0)
+    kept = _referenced(project)
+    found = [path for path in sorted(project.artifacts.glob("*/*")) if path.name not in kept]
+    found += [path for path in sorted(project.work.glob("*/*")) if path.name.removesuffix(".lock") not in kept]
+    return Garbage(tuple(found), sum(_size(path) for path in found))
+
+
+def remove(garbage: Garbage) -> None:
+    """Deletes it."""
+    for path in garbage.paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _referenced(project: Project) -> set[str]:
+    names: set[str] = set()
+    for plan in project.runs.glob("*/plan.json"):
+        nodes = json.loads(plan.read_text(encoding="utf-8"))["nodes"]
+        names |= {node["fingerprint"] for node in nodes}
+    return names
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

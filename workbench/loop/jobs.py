@@ -1,0 +1,75 @@
+"""Detached jobs: a run that outlives the terminal it was started from."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.paths import Project
+from workbench.loop.runs import read_run
+
+LOCK_FD = "WORKBENCH_RUN_LOCK_FD"
+"""Environment variable with the inherited descriptor of the run's lock."""
+
+
+def new_run_id(project: Project, name: str, now: datetime | None = None) -> str:
+    """`NAME-YYYYMMDD-HHMMSS`, with a counter if that is taken; the run's directory is created to reserve it."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1, 1000):
+        run = f"{name}-{stamp}" if attempt == 1 else f"{name}-{stamp}-{attempt}"
+        try:
+            (project.runs / run).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except (PermissionError, NotADirectoryError) as error:
+            raise UsageError(
+                f"directory is not writable: {error.strerror}",
+                where=str(project.state),
+                next_step="choose another with -C",
+            ) from None
+        return run
+    raise IncompleteError("a thousand runs were started in the same second", where=str(project.runs))
+
+
+def spawn(project: Project, arguments: list[str], name: str = "run") -> str:
+    """Starts `workbench ARGUMENTS --run-id RUN` in a session of its own and returns RUN at once.
+
+    `arguments` begin with `run` or `demo`. Output goes to the run's log.txt.
+    """
+    run = new_run_id(project, name)
+    log_path = project.runs / run / "log.txt"
+    command = [sys.executable, "-m", "workbench", "-C", str(project.root), *arguments, "--run-id", run]
+    with log_path.open("ab") as log, (project.runs / run / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the child inherits the lock: the run counts as alive from here to its end
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=project.root,
+            env={**_environment(), LOCK_FD: str(lock.fileno())},
+            pass_fds=(lock.fileno(),),
+        )
+    return run
+
+
+def cancel(project: Project, run: str) -> None:
+    """Asks a running job to stop: it saves what it can resume from. UsageError if it does not run."""
+    view = read_run(project, run)
+    if view.status != "running" or view.pid is None:
+        raise UsageError(f"run {run!r} is not running (it is {view.status})", next_step="workbench runs list")
+    os.kill(view.pid, signal.SIGTERM)
+
+
+def _environment() -> dict[str, str]:
+    """The parent's environment, with the package importable from wherever the parent found it."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{package_root}{os.pathsep}{inherited}" if inherited else package_root}

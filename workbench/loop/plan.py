@@ -1,0 +1,347 @@
+"""The plan: a DAG of named nodes with complete configurations and fingerprints.
+
+    ingest:docs > curate > synth > mix > train > score:candidate \\
+                                   score:base@nf4 ---------------- > compare > gate > report
+
+A fingerprint depends on the node's config, its inputs' fingerprints, the stage's version, the libraries it names and
+what it reads from outside: so the whole plan can be compared with the cache before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.compare.power import refuse_small_margins
+from workbench.core.cards import BuilderSource, Card
+from workbench.core.config import ArmConfig, LoopConfig
+from workbench.core.errors import UsageError
+from workbench.core.fingerprints import fingerprint, library_versions
+from workbench.core.nodes import (
+    CompareNode,
+    CurateNode,
+    GateNode,
+    IngestNode,
+    JudgeNode,
+    MixNode,
+    ReportNode,
+    ScoreNode,
+    SynthNode,
+    TrainNode,
+)
+from workbench.core.stage import STAGES, StageName
+from workbench.core.suites import Documents, Suite, read_documents, suite_path
+from workbench.core.wire import Wire
+from workbench.loop.registry import stages
+from workbench.loop.settings import load_card, load_suite
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of the plan."""
+
+    name: str
+    stage: StageName
+    config: Wire
+    inputs: tuple[str, ...]
+    external: dict[str, str]
+    libraries: dict[str, str]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Nodes in an order in which every input comes first."""
+
+    nodes: tuple[Node, ...]
+
+    def node(self, name: str) -> Node:
+        """The node with this name."""
+        return next(node for node in self.nodes if node.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    name: str
+    stage: StageName
+    config: Wire
+    inputs: tuple[str, ...]
+
+
+def build_plan(config: LoopConfig, project: Path, command: str = "workbench run") -> Plan:
+    """The plan of a loop. Raises UsageError for cards, suites or files that are missing or wrong."""
+    return _fingerprinted(_drafts(config, project, command), project)
+
+
+def build_curate_plan(config: LoopConfig, project: Path, card: Card) -> Plan:
+    """The plan of `workbench curate FILE`: one dataset, decontaminated against the given suites."""
+    suites = tuple(_without_policy(_suite(config, project, entry)) for entry in config.score.suites)
+    cards = {card.name: card, **_cards_behind(suites, config, project, known={card.name})}
+    drafts = [_ingest(name, found, config.seed) for name, found in cards.items()]
+    drafts.append(_curate(config, (card.name,), tuple(cards), suites))
+    return _fingerprinted(drafts, project)
+
+
+def select(plan: Plan, *, only: str | None, first: str | None, last: str | None) -> set[str]:
+    """Names of the nodes whose stage lies in the wanted range; UsageError for an unknown stage."""
+    for option, value in (("--only", only), ("--from", first), ("--until", last)):
+        if value is not None and value not in STAGES:
+            raise UsageError(f"unknown stage {value!r}; stages: {', '.join(STAGES)}", where=option)
+    if only is not None and (first is not None or last is not None):
+        raise UsageError("--only cannot be combined with --from or --until")
+    order = {name: position for position, name in enumerate(STAGES)}
+    low = order[STAGES[0] if first is None else _stage(first)] if only is None else order[_stage(only)]
+    high = order[STAGES[-1] if last is None else _stage(last)] if only is None else low
+    return {node.name for node in plan.nodes if low <= order[node.stage] <= high}
+
+
+def _stage(name: str) -> StageName:
+    return next(stage for stage in STAGES if stage == name)
+
+
+def _drafts(config: LoopConfig, project: Path, command: str) -> list[_Draft]:
+    data_cards = {name: load_card(project, config.datasets_dir, name) for name in config.data}
+    named = tuple(_suite(config, project, entry) for entry in config.score.suites)
+    suites = named + (_heldout_suites(data_cards.values(), named) if config.score.heldout else ())
+    if not suites:
+        raise UsageError("nothing to score on: no suite and no held-out data", where="score.suites")
+    _refuse_equal_names(suites)
+    if config.gate.refuse_undetectable and data_cards:
+        _refuse_undetectable(suites, config, project)
+    cards = data_cards | _cards_behind(suites, config, project, known=set(data_cards))
+    arms = tuple(_resolved(arm, config) for arm in config.score.arms)
+    measured = tuple(_without_policy(suite) for suite in suites)
+    drafts = [_ingest(name, card, config.seed) for name, card in cards.items()]
+    if any(arm.adapter in ("train", "sham") for arm in arms):
+        if not data_cards:
+            raise UsageError("an arm uses the adapter of this run, but there is no data to train on", where="data")
+        drafts += _training(config, tuple(data_cards), tuple(cards), measured)
+    drafts += [_score(config, arm, measured) for arm in arms]
+    drafts += _judging(config, measured)
+    return drafts + _verdict(config, suites, drafts, command)
+
+
+def _training(
+    config: LoopConfig, data: tuple[str, ...], cards: tuple[str, ...], suites: tuple[Suite, ...]
+) -> list[_Draft]:
+    """curate > synth > mix > train."""
+    drafts = [_curate(config, data, cards, suites)]
+    sources = ["curate"]
+    if config.synth.strategies:
+        used = {strategy.endpoint for strategy in config.synth.strategies}
+        drafts.append(
+            _Draft(
+                "synth",
+                "synth",
+                SynthNode(
+                    synth=config.synth,
+                    strategies=config.synth.strategies,
+                    endpoints={name: endpoint for name, endpoint in config.endpoints.items() if name in used},
+                    model=config.model,
+                    suites=suites,
+                    suites_dir=config.suites_dir,
+                    seed=config.seed,
+                ),
+                ("curate", *_ingests(_datasets_of(suites))),
+            )
+        )
+        sources.append("synth")
+    max_length = config.train.max_length or config.model.max_length
+    mix = MixNode(mix=config.mix, model=config.model, max_length=max_length, seed=config.seed)
+    drafts.append(_Draft("mix", "mix", mix, tuple(sources)))
+    train = TrainNode(train=config.train, model=config.model, seed=config.seed)
+    drafts.append(_Draft("train", "train", train, ("mix",)))
+    return drafts
+
+
+def _score(config: LoopConfig, arm: ArmConfig, suites: tuple[Suite, ...]) -> _Draft:
+    node = ScoreNode(arm=arm, model=config.model, suites=suites, suites_dir=config.suites_dir, seed=config.seed)
+    inputs = _ingests(_datasets_of(suites))
+    if arm.adapter in ("train", "sham"):
+        inputs = ("train", *inputs)
+    return _Draft(f"score:{arm.name}", "score", node, inputs)
+
+
+def _judging(config: LoopConfig, suites: tuple[Suite, ...]) -> list[_Draft]:
+    if config.judge is None:
+        return []
+    suite = next((suite for suite in suites if suite.name == config.judge.suite), None)
+    if suite is None or suite.kind != "judge":
+        raise UsageError(f"{config.judge.suite!r} is no suite of kind `judge` under score.suites", where="judge.suite")
+    pair = _deciding_pair(config)
+    node = JudgeNode(
+        judge=config.judge,
+        endpoint=config.endpoints[config.judge.endpoint],
+        model=config.model,
+        suite=suite,
+        suites_dir=config.suites_dir,
+        before=pair[0],
+        after=pair[1],
+        seed=config.seed,
+    )
+    inputs = (f"score:{pair[0]}", f"score:{pair[1]}", *_ingests(_datasets_of((suite,))))
+    return [_Draft("score:judge", "score", node, inputs)]
+
+
+def _verdict(config: LoopConfig, suites: tuple[Suite, ...], before: list[_Draft], command: str) -> list[_Draft]:
+    """compare > gate > report."""
+    before_arm, after_arm = _deciding_pair(config)
+    named = {arm for pair in config.compare.pairs for arm in (pair.before, pair.after)}
+    scored = [draft.name for draft in before if draft.stage == "score"]
+    compared = tuple(name for name in scored if name.removeprefix("score:") in named | {"judge"})
+    compare = CompareNode(
+        compare=config.compare,
+        suites=suites,
+        alpha=config.gate.alpha,
+        max_failed_fraction=config.gate.max_failed_fraction,
+        not_run=_not_run(config, suites),
+    )
+    report = ReportNode(
+        report=config.report,
+        name=config.name,
+        command=command,
+        generations=config.score.generations,
+        before=before_arm,
+        after=after_arm,
+    )
+    everything = (*(draft.name for draft in before), "compare", "gate")
+    return [
+        _Draft("compare", "compare", compare, compared),
+        _Draft("gate", "gate", GateNode(gate=config.gate, suites=suites), ("compare",)),
+        _Draft("report", "report", report, everything),
+    ]
+
+
+def _not_run(config: LoopConfig, suites: tuple[Suite, ...]) -> tuple[str, ...]:
+    """What a reviewer might expect and will not find, each with its reason."""
+    gaps = []
+    purposes = {pair.purpose for pair in config.compare.pairs}
+    if config.judge is None:
+        gaps.append("LLM judge: none is configured (`judge`).")
+    if "sham" not in purposes:
+        gaps.append("Sham control: no arm with an all-zero adapter is compared.")
+    if "noise" not in purposes:
+        gaps.append("Noise floor: no A/A arm is compared, so flips cannot be told from batch noise.")
+    if "quantisation" not in purposes:
+        gaps.append("Quantisation: the base as published is not compared with the quantised base.")
+    if not any(suite.role == "safety" for suite in suites):
+        gaps.append("Safety: no suite of role `safety`.")
+    if not any(strategy.endpoint for strategy in config.synth.strategies):
+        gaps.append("Teacher-made pairs: no strategy with a teacher is configured (`synth.strategies`).")
+    gaps.append(
+        "Between-seed variance: one adapter was trained, so the verdict is about this adapter, not this recipe."
+    )
+    gaps.append("Exported model: merged or GGUF weights were not scored.")
+    return tuple(gaps)
+
+
+def _suite(config: LoopConfig, project: Path, entry: str | Suite) -> Suite:
+    return entry if isinstance(entry, Suite) else load_suite(project, config.suites_dir, entry)
+
+
+def _without_policy(suite: Suite) -> Suite:
+    """The suite without what only the gate reads, so that another margin does not score everything again."""
+    return suite.model_copy(
+        update={"description": "", "licence": "unknown", "gated": True, "margin": 0.0, "allowed_failures": None}
+    )
+
+
+def _heldout_suites(cards: Iterable[Card], named: tuple[Suite, ...]) -> tuple[Suite, ...]:
+    """A perplexity suite on the held-out rows of every dataset that has some and no suite of its own on them."""
+    covered = {suite.documents.dataset for suite in named if suite.documents.part == "heldout.jsonl"}
+    return tuple(
+        Suite(
+            name=f"{card.name}-heldout"[:64],
+            description=f"Held-out rows of {card.name}: nats per token of the answer.",
+            kind="perplexity",
+            role="target",
+            documents=Documents(dataset=card.name, part="heldout.jsonl"),
+            primary_metric="nll",
+            groups="group",
+            cluster="cluster",
+            margin=0.1,
+        )
+        for card in cards
+        if card.name not in covered and card.heldout_fraction > 0 and not isinstance(card.source, BuilderSource)
+    )
+
+
+def _refuse_equal_names(suites: tuple[Suite, ...]) -> None:
+    names = [suite.name for suite in suites]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"suite named twice: {', '.join(repeated)}", where="score.suites")
+
+
+def _refuse_undetectable(suites: tuple[Suite, ...], config: LoopConfig, project: Path) -> None:
+    """UsageError before anything is trained if a suite could not show what its gate asks for.
+
+    Documents that a dataset makes are not there yet to be counted; the comparison states their detectable effect."""
+    directory = project / config.suites_dir
+    in_files = [suite for suite in suites if suite.documents.file is not None]
+    counts = {suite.name: len(read_documents(suite_path(directory, suite, {}), suite)) for suite in in_files}
+    if sentences := refuse_small_margins(in_files, counts, alpha=config.gate.alpha):
+        raise UsageError(
+            "\n".join(sentences),
+            where="score.suites",
+            next_step="or train all the same: --set gate.refuse_undetectable=false",
+        )
+
+
+def _cards_behind(suites: tuple[Suite, ...], config: LoopConfig, project: Path, known: set[str]) -> dict[str, Card]:
+    names = [name for name in _datasets_of(suites) if name not in known]
+    return {name: load_card(project, config.datasets_dir, name) for name in names}
+
+
+def _datasets_of(suites: tuple[Suite, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(suite.documents.dataset for suite in suites if suite.documents.dataset))
+
+
+def _ingests(datasets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"ingest:{name}" for name in datasets)
+
+
+def _ingest(name: str, card: Card, seed: int) -> _Draft:
+    return _Draft(f"ingest:{name}", "ingest", IngestNode(card=card, seed=seed), ())
+
+
+def _curate(config: LoopConfig, data: tuple[str, ...], cards: tuple[str, ...], suites: tuple[Suite, ...]) -> _Draft:
+    node = CurateNode(curate=config.curate, datasets=data, suites=suites, suites_dir=config.suites_dir)
+    return _Draft("curate", "curate", node, _ingests(cards))
+
+
+def _resolved(arm: ArmConfig, config: LoopConfig) -> ArmConfig:
+    return arm.model_copy(
+        update={
+            "precision": arm.precision or config.model.precision,
+            "batch_size": arm.batch_size or config.score.batch_size,
+            "system_prompt": config.model.system_prompt if arm.system_prompt is None else arm.system_prompt,
+        }
+    )
+
+
+def _deciding_pair(config: LoopConfig) -> tuple[str, str]:
+    pair = next(pair for pair in config.compare.pairs if pair.purpose == "candidate")
+    return pair.before, pair.after
+
+
+def _fingerprinted(drafts: list[_Draft], project: Path) -> Plan:
+    registry = stages()
+    done: dict[str, str] = {}
+    nodes = []
+    for draft in drafts:
+        stage = registry[draft.stage]
+        external = stage.external(draft.config, project)
+        libraries = library_versions(stage.libraries)
+        done[draft.name] = fingerprint(
+            {
+                "stage": stage.name,
+                "version": stage.version,
+                "config": draft.config.model_dump(mode="json"),
+                "inputs": {name: done[name] for name in draft.inputs},
+                "external": external,
+                "libraries": libraries,
+            }
+        )
+        nodes.append(Node(draft.name, draft.stage, draft.config, draft.inputs, external, libraries, done[draft.name]))
+    return Plan(tuple(nodes))

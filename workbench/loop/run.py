@@ -1,0 +1,326 @@
+"""Running a plan: skip what is cached, do the rest in order, commit each node, survive every kind of end.
+
+Killed anywhere, the same plan continues: committed nodes are found by fingerprint, the node that was at work finds its
+scratch directory again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from workbench import __version__
+from workbench.core.config import LoopConfig
+from workbench.core.errors import ExitCode, IncompleteError, UsageError, WorkbenchError
+from workbench.core.events import (
+    Event,
+    EventWriter,
+    NodeCached,
+    NodeFailed,
+    NodeFinished,
+    NodeMessage,
+    NodeStarted,
+    RunFinished,
+    RunStarted,
+)
+from workbench.core.fingerprints import fingerprint
+from workbench.core.parts import read_model, write_text
+from workbench.core.paths import Project
+from workbench.core.records import Manifest
+from workbench.core.results import Verdict
+from workbench.core.stage import Artifact, Cancelled, Context, Done, Failed, Outcome
+from workbench.loop.artifacts import ArtifactStore
+from workbench.loop.indexing import index_artifact, index_run
+from workbench.loop.jobs import LOCK_FD
+from workbench.loop.library_output import to_log
+from workbench.loop.plan import Node, Plan
+from workbench.loop.publish import publish_report
+from workbench.loop.registry import stages
+
+RunStatus = Literal["completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended."""
+
+    run: str
+    exit_code: int
+    status: RunStatus
+    message: str
+    cached: tuple[str, ...]
+    ran: tuple[str, ...]
+    artifacts: dict[str, Artifact]
+    verdict: Verdict | None
+    report: Path | None
+
+
+def utc_now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def execute(
+    plan: Plan,
+    config: LoopConfig,
+    project: Project,
+    run: str,
+    *,
+    command: str,
+    selected: set[str] | None = None,
+    on_event: Callable[[Event], object] = lambda event: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Runs the selected nodes (all by default); nodes outside the selection are taken from the cache or are an error.
+
+    Every end is written to the run's events: completed, failed (with the exit code of the reason) or cancelled (143).
+    """
+    directory = project.runs / run
+    resumed = (directory / "plan.json").is_file()
+    with _run_lock(directory):
+        if not resumed:
+            _write_run_files(directory, plan, config, run, command)
+        writer = EventWriter(directory / "events.jsonl", utc_now)
+
+        def emit(event: Event) -> None:
+            on_event(writer.write(event))
+
+        try:
+            emit(RunStarted(run=run, pid=os.getpid(), nodes=tuple(node.name for node in plan.nodes), resumed=resumed))
+            wanted = {node.name for node in plan.nodes} if selected is None else selected
+            with to_log(directory / "log.txt"):
+                result = _Execution(plan, config, project, run, emit, cancelled, wanted).run()
+            emit(RunFinished(run=run, status=result.status, exit_code=result.exit_code, message=result.message))
+        finally:
+            writer.close()
+        if (problem := index_run(project, directory)) is not None:
+            on_event(NodeMessage(node="index", level="warning", message=problem))
+    return result
+
+
+@dataclass(slots=True)
+class _Execution:
+    """One pass over the plan."""
+
+    plan: Plan
+    config: LoopConfig
+    project: Project
+    run_id: str
+    emit: Callable[[Event], None]
+    cancelled: Callable[[], bool]
+    wanted: set[str]
+
+    def run(self) -> RunResult:
+        store = ArtifactStore(self.project)
+        artifacts: dict[str, Artifact] = {}
+        cached: list[str] = []
+        ran: list[str] = []
+
+        def ended(status: RunStatus, exit_code: int, message: str, report: Path | None = None) -> RunResult:
+            verdict = _verdict_of(artifacts)
+            return RunResult(
+                self.run_id, exit_code, status, message, tuple(cached), tuple(ran), artifacts, verdict, report
+            )
+
+        for node in self.plan.nodes:
+            if self.cancelled():
+                return ended("cancelled", ExitCode.TERMINATED, f"stopped before {node.name}; {self._continue()}")
+            found = store.find(node.stage, node.fingerprint)
+            if found is None and node.name not in self.wanted:
+                if _needed(node, self.plan, self.wanted):
+                    message = f"{node.name} is needed and was never run; run without --from or --only"
+                    self.emit(NodeFailed(node=node.name, message=message, exit_code=ExitCode.INCOMPLETE))
+                    return ended("failed", ExitCode.INCOMPLETE, message)
+                continue
+            if found is not None:
+                if node.name in self.wanted:
+                    self.emit(NodeCached(node=node.name, fingerprint=node.fingerprint))
+                    cached.append(node.name)
+                artifacts[node.name] = found
+                self._index(node, found)
+                continue
+            outcome = self._run_node(store, node, artifacts)
+            if isinstance(outcome, Cancelled):
+                return ended("cancelled", ExitCode.TERMINATED, f"stopped in {node.name}; {self._continue()}")
+            if isinstance(outcome, Failed):
+                self.emit(NodeFailed(node=node.name, message=outcome.message, exit_code=outcome.exit_code))
+                return ended("failed", outcome.exit_code, f"{node.name}: {outcome.message}")
+            artifacts[node.name] = outcome
+            ran.append(node.name)
+        report = publish_report(self.project, self.run_id, artifacts.get("report"))
+        verdict = _verdict_of(artifacts)
+        return ended(
+            "completed", verdict.exit_code if verdict else ExitCode.OK, verdict.headline if verdict else "done", report
+        )
+
+    def _continue(self) -> str:
+        return f"continue with: workbench run --resume {self.run_id}"
+
+    def _run_node(
+        self, store: ArtifactStore, node: Node, artifacts: dict[str, Artifact]
+    ) -> Artifact | Failed | Cancelled:
+        with store.exclusive(node.stage, node.fingerprint, self.cancelled) as held:
+            if not held:
+                return Cancelled()
+            if (found := store.find(node.stage, node.fingerprint)) is not None:
+                return found
+            self.emit(NodeStarted(node=node.name, fingerprint=node.fingerprint))
+            output = store.fresh_output(node.stage, node.fingerprint)
+            inputs = {name: artifacts[name] for name in node.inputs}
+            context = Context(
+                node=node.name,
+                out_dir=output,
+                work_dir=store.scratch(node.stage, node.fingerprint),
+                project=self.project.root,
+                seed=self.config.seed,
+                emit=self.emit,
+                clock=utc_now,
+                cancelled=self.cancelled,
+                fingerprint=node.fingerprint,
+                fingerprints={name: artifact.manifest.fingerprint for name, artifact in inputs.items()},
+            )
+            started = time.monotonic()
+            outcome = _outcome_of(node, inputs, context)
+            gc.collect()
+            if not isinstance(outcome, Done):
+                return outcome
+            seconds = round(time.monotonic() - started, 3)
+            artifact = store.commit(output, _manifest(node, inputs, outcome, seconds))
+        self.emit(NodeFinished(node=node.name, fingerprint=node.fingerprint, seconds=seconds, summary=outcome.summary))
+        self._index(node, artifact)
+        return artifact
+
+    def _index(self, node: Node, artifact: Artifact) -> None:
+        """Tells the index. It may be busy or damaged, but it is rebuildable: that costs the run a warning, no more."""
+        if (problem := index_artifact(self.project, artifact)) is not None:
+            self.emit(NodeMessage(node=node.name, level="warning", message=problem))
+
+
+def _outcome_of(node: Node, inputs: dict[str, Artifact], context: Context) -> Outcome:
+    """Runs the stage; whatever it raises becomes a failed node with the exit code its reason deserves."""
+    try:
+        return stages()[node.stage].run(node.config, inputs, context)
+    except WorkbenchError as error:
+        return Failed(str(error), error.exit_code)
+    except MemoryError:
+        return Failed("out of memory; lower batch_size or max_length")
+    except OSError as error:
+        traceback.print_exc()
+        return Failed(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except Exception as error:  # noqa: BLE001  the boundary to third-party code: the traceback goes to the run's log
+        traceback.print_exc()
+        return Failed(f"unexpected {type(error).__name__}: {error}; the traceback is in the run's log.txt")
+
+
+def _manifest(node: Node, inputs: dict[str, Artifact], outcome: Done, seconds: float) -> Manifest:
+    return Manifest(
+        node=node.name,
+        stage=node.stage,
+        stage_version=stages()[node.stage].version,
+        fingerprint=node.fingerprint,
+        inputs={name: artifact.manifest.fingerprint for name, artifact in inputs.items()},
+        config=node.config.model_dump(mode="json"),
+        external=node.external,
+        libraries={**node.libraries, "workbench": __version__, "python": platform.python_version()},
+        parts=(),
+        summary=dict(outcome.summary),
+        created_at=utc_now(),
+        seconds=seconds,
+    )
+
+
+def _needed(node: Node, plan: Plan, wanted: set[str]) -> bool:
+    """Whether a wanted node that has to run depends on it, directly or through others."""
+    direct = [other for other in plan.nodes if node.name in other.inputs]
+    return any(other.name in wanted or _needed(other, plan, wanted) for other in direct)
+
+
+def _verdict_of(artifacts: dict[str, Artifact]) -> Verdict | None:
+    gate = artifacts.get("gate")
+    return read_model(gate.part("verdict.json"), Verdict) if gate else None
+
+
+@contextmanager
+def _run_lock(directory: Path) -> Iterator[None]:
+    """Held while the process works on the run; a job spawned detached has inherited it already."""
+    if inherited := os.environ.pop(LOCK_FD, None):
+        os.set_inheritable(int(inherited), False)
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("ab") as lock:
+        for attempt in range(20):  # a reader that looks whether the run lives holds the lock for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == 19:
+                    raise UsageError(
+                        f"run {directory.name!r} is being worked on by another process",
+                        next_step=f"workbench runs attach {directory.name}",
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def _write_run_files(directory: Path, plan: Plan, config: LoopConfig, run: str, command: str) -> None:
+    resolved = config.model_dump(mode="json")
+    header = f"# The configuration of run {run}, resolved: every value that was used.\n"
+    write_text(directory / "config.yaml", header + yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    document = {
+        "schema_version": 1,
+        "run": run,
+        "created_at": utc_now(),
+        "config_hash": fingerprint(resolved),
+        "command": command,
+        "nodes": [
+            {"name": node.name, "stage": node.stage, "fingerprint": node.fingerprint, "inputs": list(node.inputs)}
+            for node in plan.nodes
+        ],
+    }
+    write_text(directory / "plan.json", json.dumps(document, indent=2) + "\n")
+
+
+def check_same_plan(directory: Path, plan: Plan) -> None:
+    """IncompleteError if cards, suites, data or libraries changed since the run was started."""
+    recorded = json.loads((directory / "plan.json").read_text(encoding="utf-8"))["nodes"]
+    before = {node["name"]: node["fingerprint"] for node in recorded}
+    now = {node.name: node.fingerprint for node in plan.nodes}
+    if before == now:
+        return
+    changed = [name for name in now if before.get(name) != now[name]]
+    first = (changed or sorted(before))[0]
+    raise IncompleteError(
+        f"data, suites or libraries changed since the run was started; first affected node: {first}",
+        where=f"run {directory.name}",
+        next_step="start a new run: everything that is unchanged is taken from the cache",
+    )
+
+
+def refuse_unwritable(project: Project) -> None:
+    """UsageError before anything is done if the project's directory cannot be written."""
+    try:
+        for directory in (project.runs, project.artifacts, project.reports):
+            directory.mkdir(parents=True, exist_ok=True)
+        probe = project.state / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"directory is not writable: {error.strerror}",
+            where=str(error.filename or project.root),
+            next_step="choose another directory with -C DIR",
+        ) from None
