@@ -41,7 +41,7 @@ def question(text: str = "Capital of Peru?", **settings: Any) -> ChatRequest:
 def open_on(
     url: str, directory: Path, time: FakeTime | None = None, key: str = KEY, **settings: Any
 ) -> ServerEndpoint:
-    config = EndpointConfig(base_url=url, model="scripted", **{"timeout_s": 5, "max_retries": 2} | settings)
+    config = EndpointConfig(base_url=url, model="scripted", **{"timeout_s": 30, "max_retries": 2} | settings)
     return ServerEndpoint(
         config, base_url=url, model="scripted", key=key, cache_dir=directory, pauses=(time or FakeTime()).pauses
     )

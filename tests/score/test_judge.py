@@ -106,7 +106,7 @@ class World:
         self.cancel = False
 
     def run(self, url: str, **settings: Any) -> Done | Cancelled:
-        endpoint = {"model": "big-judge", "max_retries": 0, "timeout_s": 5} | settings.pop("endpoint", {})
+        endpoint = {"model": "big-judge", "max_retries": 0, "timeout_s": 30} | settings.pop("endpoint", {})
         judge = {"endpoint": "judge", "suite": "answers"} | settings.pop("judge", {})
         node = JudgeNode(
             judge=JudgeConfig(**judge),

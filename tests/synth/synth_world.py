@@ -46,7 +46,7 @@ class SynthWorld:
 
     def teacher(self, url: str, **settings: Any) -> None:
         """Names a server as the endpoint `teacher`."""
-        defaults: dict[str, Any] = {"model": "big-teacher", "max_retries": 0, "timeout_s": 5}
+        defaults: dict[str, Any] = {"model": "big-teacher", "max_retries": 0, "timeout_s": 30}
         self.endpoints["teacher"] = EndpointConfig(base_url=url, **defaults | settings)
 
     def suite(self, documents: list[dict[str, Any]], **settings: Any) -> Suite:
