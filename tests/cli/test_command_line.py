@@ -171,3 +171,16 @@ def test_schema_accepts_the_committed_example() -> None:
     shown = workbench("config", "show", "--json", cwd=REPOSITORY)
     resolved = json.loads(shown.stdout)["config"]
     assert resolved["train"]["max_steps"] == 60 and len(resolved["score"]["arms"]) == 5
+
+
+def test_a_run_of_curate_is_not_continued_but_started_again(project: Path) -> None:
+    assert workbench("curate", "mine.jsonl", "--quiet", cwd=project).returncode == 0
+    listed = json.loads(workbench("runs", "list", "--json", cwd=project).stdout)["runs"]
+    refused = workbench("run", "--resume", listed[0]["run"], cwd=project)
+    _refused(refused, 2, "start it again", "workbench curate mine.jsonl")
+
+
+def test_a_continued_run_keeps_to_the_stages_it_was_started_for(project: Path) -> None:
+    assert workbench("run", "--until", "curate", "--quiet", "--run-id", "part", cwd=project).returncode == 0
+    continued = json.loads(workbench("run", "--resume", "part", "--json", cwd=project).stdout)
+    assert (continued["cached"], continued["ran"]) == (["ingest:mine", "curate"], [])

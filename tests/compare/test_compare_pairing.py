@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import numpy as np
@@ -13,7 +12,7 @@ from scored_arms import arm_info, rows, suite
 
 from workbench.compare.conditions import arm_obstacles, suite_obstacles
 from workbench.compare.pairing import Paired, pair
-from workbench.compare.rows import Column, choice_count, primary_filter, read_columns
+from workbench.compare.rows import Column, primary_filter, read_columns
 from workbench.compare.rows import column as column_of
 from workbench.core.errors import IncompleteError
 from workbench.core.records import ScoreRow
@@ -93,24 +92,6 @@ def test_the_first_listed_filter_decides_then_none_then_the_first_by_name() -> N
     assert primary_filter(CAPITALS, {"b", "none", "a"}) == "none"
     assert primary_filter(CAPITALS, {"b", "a"}) == "a"
     assert primary_filter(CAPITALS, set()) == "none"
-
-
-@pytest.mark.parametrize(
-    ("output", "choices"),
-    [
-        ('{"choice": 1, "logprobs": [-2.1, -0.3, -4.0]}', 3),
-        ('{"nll": 23.28, "tokens": 8}', None),
-        ("Lima", None),
-        ('{"choice": 0, "logprobs": [-1.0]}', None),
-        ('{"choice": null, "logprobs": [-1.0, null]}', None),
-        ('{"logprobs": [0.5, 0.2]}', None),
-        ('{"a": ' * 100_000, None),
-        ("{not json", None),
-        (json.dumps({"flags": [False, False]}), None),
-    ],
-)
-def test_number_of_choices_is_read_from_log_likelihoods_alone(output: str, choices: int | None) -> None:
-    assert choice_count(output) == choices
 
 
 def test_a_row_that_is_not_a_number_never_becomes_a_score() -> None:

@@ -233,9 +233,15 @@ def test_a_half_written_artifact_is_never_taken_for_one(tmp_path: Path, behaviou
 def test_a_run_whose_data_changed_is_not_continued(tmp_path: Path, behaviours: dict[str, Behaviour]) -> None:
     _run(tmp_path, _plan())
     directory = Project(tmp_path).runs / "r1"
-    runner.check_same_plan(directory, _plan())
+    assert runner.resumable(directory, _plan()) == {"ingest:a", "curate", "mix"}
     with pytest.raises(IncompleteError, match="first affected node: curate"):
-        runner.check_same_plan(directory, _plan(second=11))
+        runner.resumable(directory, _plan(second=11))
+
+
+def test_a_run_is_continued_for_the_nodes_it_was_started_for(tmp_path: Path, behaviours: dict[str, Behaviour]) -> None:
+    plan = _plan()
+    _run(tmp_path, plan, selected=select(plan, only=None, first=None, last="curate"))
+    assert runner.resumable(Project(tmp_path).runs / "r1", plan) == {"ingest:a", "curate"}
 
 
 def test_a_run_without_a_process_is_called_killed(tmp_path: Path, behaviours: dict[str, Behaviour]) -> None:

@@ -5,7 +5,6 @@ samples.jsonl  ->  {("capitals", "none"): Column(keys=[("capitals", "9f..", 0), 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from workbench.compare.statistics.estimates import Codes, Flags, Floats
 from workbench.core.errors import IncompleteError
+from workbench.core.outputs import read_choice
 from workbench.core.records import ScoreRow
 from workbench.core.suites import Suite
 
@@ -91,7 +91,7 @@ _NOTHING: tuple[tuple[Any, ...], ...] = ((),) * 8
 
 
 def _entry(row: ScoreRow) -> Entry:
-    count = choice_count(row.output)
+    choice = read_choice(row.output)
     return (
         (row.task, row.doc_hash, row.occurrence),
         math.nan if row.value is None else row.value,
@@ -100,7 +100,7 @@ def _entry(row: ScoreRow) -> Entry:
         row.group,
         row.cluster,
         hash(row.output),
-        math.nan if count is None else 1 / count,
+        math.nan if choice is None else 1 / len(choice.logprobs),
     )
 
 
@@ -123,19 +123,3 @@ def primary_filter(suite: Suite, filters: set[str]) -> str:
     listed = suite.task.get("filter_list") or ()
     names = [entry.get("name") for entry in listed if isinstance(entry, dict)]
     return next((str(name) for name in (*names, "none") if name in filters), min(filters, default="none"))
-
-
-def choice_count(output: str) -> int | None:
-    """Choices in a raw output: the length of the list of log-likelihoods in its JSON object; None if there is none."""
-    if not output.startswith("{"):
-        return None
-    try:
-        fields = json.loads(output)
-    except (json.JSONDecodeError, RecursionError):
-        return None
-    lists = [value for value in fields.values() if isinstance(value, list) and _log_likelihoods(value)]
-    return len(lists[0]) if len(lists) == 1 else None
-
-
-def _log_likelihoods(values: list[object]) -> bool:
-    return len(values) >= 2 and all(type(value) in (int, float) and value <= 0 for value in values)  # type: ignore[operator]

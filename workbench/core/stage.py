@@ -11,7 +11,7 @@ A stage knows neither the store, nor the terminal, nor other stages. It reports 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,8 +58,7 @@ class Context:
     cancelled: Callable[[], bool]
     """True once the user wants the job to stop."""
     fingerprint: str = ""
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """Node name to fingerprint of every input."""
+    """The node's own."""
 
     def progress(self, done: int, total: int | None, unit: str, message: str = "") -> None:
         """Says how far the node is."""

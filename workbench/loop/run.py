@@ -92,7 +92,7 @@ def execute(
     resumed = (directory / "plan.json").is_file()
     with _run_lock(directory):
         if not resumed:
-            _write_run_files(directory, plan, config, run, command)
+            _write_run_files(directory, plan, config, run, command, selected)
         writer = EventWriter(directory / "events.jsonl", utc_now)
 
         def emit(event: Event) -> None:
@@ -190,7 +190,6 @@ class _Execution:
                 clock=utc_now,
                 cancelled=self.cancelled,
                 fingerprint=node.fingerprint,
-                fingerprints={name: artifact.manifest.fingerprint for name, artifact in inputs.items()},
             )
             started = time.monotonic()
             outcome = _outcome_of(node, inputs, context)
@@ -276,7 +275,9 @@ def _run_lock(directory: Path) -> Iterator[None]:
         yield
 
 
-def _write_run_files(directory: Path, plan: Plan, config: LoopConfig, run: str, command: str) -> None:
+def _write_run_files(
+    directory: Path, plan: Plan, config: LoopConfig, run: str, command: str, selected: set[str] | None
+) -> None:
     resolved = config.model_dump(mode="json")
     header = f"# The configuration of run {run}, resolved: every value that was used.\n"
     write_text(directory / "config.yaml", header + yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
@@ -286,6 +287,7 @@ def _write_run_files(directory: Path, plan: Plan, config: LoopConfig, run: str, 
         "created_at": utc_now(),
         "config_hash": fingerprint(resolved),
         "command": command,
+        "selected": [node.name for node in plan.nodes if selected is None or node.name in selected],
         "nodes": [
             {"name": node.name, "stage": node.stage, "fingerprint": node.fingerprint, "inputs": list(node.inputs)}
             for node in plan.nodes
@@ -294,13 +296,13 @@ def _write_run_files(directory: Path, plan: Plan, config: LoopConfig, run: str, 
     write_text(directory / "plan.json", json.dumps(document, indent=2) + "\n")
 
 
-def check_same_plan(directory: Path, plan: Plan) -> None:
-    """IncompleteError if cards, suites, data or libraries changed since the run was started."""
-    recorded = json.loads((directory / "plan.json").read_text(encoding="utf-8"))["nodes"]
-    before = {node["name"]: node["fingerprint"] for node in recorded}
+def resumable(directory: Path, plan: Plan) -> set[str]:
+    """The nodes the run was started for; IncompleteError if cards, suites, data or libraries changed since then."""
+    recorded = json.loads((directory / "plan.json").read_text(encoding="utf-8"))
+    before = {node["name"]: node["fingerprint"] for node in recorded["nodes"]}
     now = {node.name: node.fingerprint for node in plan.nodes}
     if before == now:
-        return
+        return set(recorded["selected"])
     changed = [name for name in now if before.get(name) != now[name]]
     first = (changed or sorted(before))[0]
     raise IncompleteError(

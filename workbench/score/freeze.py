@@ -10,7 +10,6 @@ frozen is known, not guessed, and rounding does not flip it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.core.config import ModelConfig
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.fingerprints import fingerprint, short_id
+from workbench.core.outputs import ChoiceOutput
 from workbench.core.parts import write_documents, write_model
 from workbench.core.suites import Documents, Suite, SuiteDocument, read_documents
 from workbench.core.wire import Wire
@@ -153,7 +153,7 @@ def _leads(loaded: LoadedModel, suite: Suite, candidates: list[dict[str, Any]], 
     ).rows
     leads = [float("inf")] * len(candidates)
     for (index, _, _), fields, row in zip(rotated, asked, rows, strict=True):
-        lead = float("-inf") if row.error else _lead(json.loads(row.output), fields["answer"])
+        lead = float("-inf") if row.error else _lead(row.output, fields["answer"])
         leads[index] = min(leads[index], lead)
     return leads
 
@@ -164,7 +164,10 @@ def _rotation(item: dict[str, Any], turn: int) -> dict[str, Any]:
     return {**item, "choices": choices[turn:] + choices[:turn], "answer": (item["answer"] - turn) % len(choices)}
 
 
-def _lead(output: dict[str, Any], right: int) -> float:
+def _lead(output: str, right: int) -> float:
     """Log-likelihood of the right choice minus that of the best wrong one."""
-    logprobs = output["logprobs"]
-    return float(logprobs[right] - max(value for place, value in enumerate(logprobs) if place != right))
+    logprobs = ChoiceOutput.model_validate_json(output).logprobs
+    rivals = [value for place, value in enumerate(logprobs) if place != right and value is not None]
+    own = logprobs[right]
+    assert own is not None and rivals, "a row without an error has every log-likelihood"
+    return own - max(rivals)

@@ -152,7 +152,7 @@ def kappa_interval(right: Sequence[int], verdicts: Sequence[Verdict], seed: int)
     import numpy as np
 
     table = _table(right, verdicts)
-    value = float(_kappas(table[None])[0])
+    value = cohen_kappa(right, verdicts)
     if value == 1.0:
         return Interval(value=1.0, low=2 * wilson(len(right), len(right)).low - 1, high=1.0)
     draws = np.random.default_rng(seed).multinomial(len(right), table.ravel() / len(right), size=_RESAMPLES)

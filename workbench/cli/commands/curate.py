@@ -52,9 +52,7 @@ def curate(
     card = _card(file, format)
     plan = build_curate_plan(config, project.root, card)
     request = Request(project, project.root, [], command=f"workbench curate {file}")
-    result = start_plan(
-        request, config, plan, {node.name for node in plan.nodes}, request.command, None, quiet=quiet or json
-    )
+    result = start_plan(request, config, plan, {node.name for node in plan.nodes}, None, quiet=quiet or json)
     if result.exit_code != 0:
         output.say(f"{result.status}: {result.message}")
         raise typer.Exit(result.exit_code)

@@ -26,6 +26,9 @@ Detach = Annotated[bool, typer.Option("--detach", help="Start in the background 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
+DEMO = "workbench demo"
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.command()(demo)
@@ -55,10 +58,9 @@ def demo(
     project, created = demo_project(context.obj.root, write=not dry_run)
     if created:
         output.say(f"demo project: {project.root}")
-    request = Request(project, project.root / PROJECT_FILE, settings or [], command="workbench demo", prefix="demo")
+    request = Request(project, project.root / PROJECT_FILE, settings or [], command=DEMO, prefix="demo")
     code = start(request, json=json, dry_run=dry_run, detach=detach, quiet=quiet, run_id=run_id, arguments=["demo"])
-    # a completed demo is a success whatever the verdict: the verdict itself is what it shows
-    raise typer.Exit(0 if code == 1 else code)
+    raise typer.Exit(code)
 
 
 def init(
@@ -183,14 +185,18 @@ def make_request(
 ) -> Request:
     """Where the configuration of a run comes from; UsageError if there is none."""
     from workbench.core.errors import UsageError
-    from workbench.loop.runs import run_directory
+    from workbench.loop.runs import read_run, run_directory
     from workbench.loop.settings import PROJECT_FILE
 
     if resume is not None:
         if config is not None or settings:
             raise UsageError("--resume takes the run's own configuration; drop the file and --set")
         directory = run_directory(project, resume)
-        return Request(project, directory / "config.yaml", [], "workbench run", resume=resume)
+        command = read_run(project, resume).command
+        if not command.startswith(("workbench run", DEMO)):
+            step = f"start it again, what was done is in the cache: {command}" if command else "start it again"
+            raise UsageError("the run did not get as far as a plan that can be continued", where=resume, next_step=step)
+        return Request(project, directory / "config.yaml", [], command, resume=resume)
     path = project.root / PROJECT_FILE if config is None else config.absolute()
     if config is None and not path.is_file():
         raise UsageError(
@@ -206,17 +212,17 @@ def start(
 ) -> int:
     """Plans and runs, or only shows the plan, or hands over to a detached job; returns the exit code."""
     from workbench.loop.plan import build_plan, select
-    from workbench.loop.run import check_same_plan, refuse_unwritable
+    from workbench.loop.run import refuse_unwritable, resumable
     from workbench.loop.runs import run_directory
     from workbench.loop.settings import load_config
 
     environment: dict[str, str] | None = {} if request.resume else None
     config = load_config(request.config_file, request.settings, environment)
-    command = _recorded_command(request)
-    plan = build_plan(config, request.project.root, command)
+    plan = build_plan(config, request.project.root, request.command)
     selected = select(plan, **{"only": None, "first": None, "last": None, **request.limits})
     if request.resume is not None:
-        check_same_plan(run_directory(request.project, request.resume), plan)
+        asked_for = resumable(run_directory(request.project, request.resume), plan)
+        selected = selected if any(request.limits.values()) else asked_for
     if dry_run:
         _show_plan(request.project, plan, selected, json=json)
         return 0
@@ -228,18 +234,10 @@ def start(
         output.print_json({"run": run}) if json else output.print_text(run)
         output.say(f"follow with: workbench runs attach {run}")
         return 0
-    result = start_plan(request, config, plan, selected, command, run_id, quiet=quiet or json)
+    result = start_plan(request, config, plan, selected, run_id, quiet=quiet or json)
     _show_result(result, json=json)
-    return result.exit_code
-
-
-def _recorded_command(request: Request) -> str:
-    """What the run's report tells people to type: a resumed run keeps the command that began it."""
-    if request.resume is None:
-        return request.command
-    from workbench.loop.runs import read_run
-
-    return read_run(request.project, request.resume).command
+    # a completed demo is a success whatever the verdict: the verdict itself is what it shows
+    return 0 if request.command == DEMO and result.exit_code == 1 else result.exit_code
 
 
 def start_plan(
@@ -247,7 +245,6 @@ def start_plan(
     config: LoopConfig,
     plan: Plan,
     selected: set[str],
-    command: str,
     run_id: str | None,
     *,
     quiet: bool,
@@ -264,7 +261,7 @@ def start_plan(
             config,
             request.project,
             run_id or new_run_id(request.project, request.prefix or config.name),
-            command=command,
+            command=request.command,
             selected=selected,
             on_event=display,
             cancelled=stop,

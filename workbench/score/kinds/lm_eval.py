@@ -2,7 +2,7 @@
 
     {"question": "The keys to the cabinet", "choices": ["are", "is"], "answer": 0}
     -> ScoreRow(metric="acc", value=1.0, target="are", ...,
-                output='{"choice": 0, "texts": ["are", "is"], "logprobs": [-2.1, -2.6]}')
+                output='{"choice":0,"texts":["are","is"],"logprobs":[-2.1,-2.6]}')
 
 Documents reach lm-eval as a list, not through its dataset loader: no cache on disk, no schema that one odd document
 breaks. A document that does not fit the task's templates becomes a row with an error and the others are scored.
@@ -10,11 +10,11 @@ breaks. A document that does not fit the task's templates becomes a row with an 
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from workbench.core.errors import UsageError
+from workbench.core.outputs import ChoiceOutput
 from workbench.core.records import ScoreRow
 from workbench.core.suites import Suite, SuiteDocument
 from workbench.score.harness import harness_model
@@ -180,15 +180,16 @@ def _rows(job: Job, settings: dict[str, Any], document: SuiteDocument, sample: d
 
 
 def _likelihoods(sample: dict[str, Any]) -> tuple[str, str | None]:
-    """Choice, texts and log-likelihoods (nats) of all choices as JSON, and an error if one of them is not a number."""
-    texts = [str(continuation).strip() for _, continuation in sample["arguments"]]
+    """A `ChoiceOutput` as JSON, and an error if a log-likelihood is not a number."""
     logprobs = [float(loglikelihood) for loglikelihood, _ in sample["filtered_resps"]]
-    if not all(math.isfinite(value) for value in logprobs):
-        finite = [value if math.isfinite(value) else None for value in logprobs]
-        answer = {"choice": None, "texts": texts[: len(finite)], "logprobs": finite}
-        return json.dumps(answer), "a log-likelihood is not a finite number"
-    best = {"choice": logprobs.index(max(logprobs)), "texts": texts[: len(logprobs)], "logprobs": logprobs}
-    return json.dumps(best, ensure_ascii=False), None
+    finite = [value if math.isfinite(value) else None for value in logprobs]
+    failed = None in finite
+    output = ChoiceOutput(
+        choice=None if failed else logprobs.index(max(logprobs)),
+        texts=tuple(str(continuation).strip() for _, continuation in sample["arguments"][: len(logprobs)]),
+        logprobs=tuple(finite),
+    )
+    return output.model_dump_json(), "a log-likelihood is not a finite number" if failed else None
 
 
 def _invalid(settings: dict[str, Any]) -> set[str]:
