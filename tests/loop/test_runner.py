@@ -230,6 +230,20 @@ def test_a_half_written_artifact_is_never_taken_for_one(tmp_path: Path, behaviou
     assert _total(_run(tmp_path, _plan())) == 111
 
 
+def test_a_failure_outside_of_the_stages_is_a_failed_run_and_not_a_killed_one(
+    tmp_path: Path, behaviours: dict[str, Behaviour]
+) -> None:
+    def blocks_its_commit(config: Number, inputs: Inputs, ctx: Context) -> Outcome:
+        (ctx.out_dir.parent / ctx.fingerprint).write_text("a file where the artifact belongs")
+        return Done({})
+
+    behaviours["curate"] = blocks_its_commit
+    with pytest.raises(NotADirectoryError):
+        _run(tmp_path, _plan())
+    view = read_run(Project(tmp_path), "r1")
+    assert (view.status, view.exit_code) == ("failed", 3) and "Not a directory" in view.message
+
+
 def test_a_run_whose_data_changed_is_not_continued(tmp_path: Path, behaviours: dict[str, Behaviour]) -> None:
     _run(tmp_path, _plan())
     directory = Project(tmp_path).runs / "r1"

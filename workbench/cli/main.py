@@ -58,7 +58,7 @@ tui.register(app)
 
 def main() -> None:
     """Entry point: turns errors into one message and the exit code that fits."""
-    from workbench.core.errors import ExitCode, WorkbenchError
+    from workbench.core.errors import ExitCode, IncompleteError, WorkbenchError
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
@@ -66,6 +66,10 @@ def main() -> None:
     except WorkbenchError as error:
         output.print_error(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
+    except OSError as error:
+        failure = IncompleteError(error.strerror or str(error), where=str(error.filename) if error.filename else None)
+        output.print_error(failure, as_json="--json" in sys.argv)
+        sys.exit(failure.exit_code)
     except KeyboardInterrupt:
         output.say("interrupted")
         sys.exit(ExitCode.INTERRUPTED)

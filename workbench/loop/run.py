@@ -87,6 +87,7 @@ def execute(
     """Runs the selected nodes (all by default); nodes outside the selection are taken from the cache or are an error.
 
     Every end is written to the run's events: completed, failed (with the exit code of the reason) or cancelled (143).
+    Raises WorkbenchError or OSError for what goes wrong outside of the stages, such as a full disk.
     """
     directory = project.runs / run
     resumed = (directory / "plan.json").is_file()
@@ -104,6 +105,10 @@ def execute(
             with to_log(directory / "log.txt"):
                 result = _Execution(plan, config, project, run, emit, cancelled, wanted).run()
             emit(RunFinished(run=run, status=result.status, exit_code=result.exit_code, message=result.message))
+        except (WorkbenchError, OSError) as error:  # outside of any stage: a full disk, a damaged artifact
+            code = error.exit_code if isinstance(error, WorkbenchError) else ExitCode.INCOMPLETE
+            emit(RunFinished(run=run, status="failed", exit_code=code, message=str(error)))
+            raise
         finally:
             writer.close()
         if (problem := index_run(project, directory)) is not None:

@@ -59,8 +59,10 @@ def demo(
     if created:
         output.say(f"demo project: {project.root}")
     request = Request(project, project.root / PROJECT_FILE, settings or [], command=DEMO, prefix="demo")
-    code = start(request, json=json, dry_run=dry_run, detach=detach, quiet=quiet, run_id=run_id, arguments=["demo"])
-    raise typer.Exit(code)
+    arguments = ["demo", *_spelled(None, settings)]
+    raise typer.Exit(
+        start(request, json=json, dry_run=dry_run, detach=detach, quiet=quiet, run_id=run_id, arguments=arguments)
+    )
 
 
 def init(
@@ -369,7 +371,12 @@ def _verdict_text(result: RunResult) -> str:
 
 
 def _spelled(
-    config: Path | None, settings: list[str] | None, only: str | None, first: str | None, last: str | None, strict: bool
+    config: Path | None,
+    settings: list[str] | None,
+    only: str | None = None,
+    first: str | None = None,
+    last: str | None = None,
+    strict: bool = False,
 ) -> list[str]:
     """The options again, for a detached job."""
     words = [str(config.absolute())] if config else []
