@@ -70,6 +70,7 @@ def test_every_command_has_help(tmp_path: Path) -> None:
         "init",
         "run",
         "curate",
+        "restore",
         "compare",
         "report",
         "runs",

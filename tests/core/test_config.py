@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from workbench.core.cards import Card
@@ -40,3 +41,10 @@ def test_every_field_says_what_it_is(model: type[LoopConfig] | type[Card]) -> No
 def test_contradictions_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         LoopConfig.model_validate(values)
+
+
+def test_a_reason_is_switched_off_by_a_bare_off_in_yaml() -> None:
+    written = yaml.safe_load("curate: {actions: {mojibake: off, refusal: drop}}")
+    assert LoopConfig.model_validate(written).curate.actions == {"mojibake": "off", "refusal": "drop"}
+    with pytest.raises(ValidationError, match="actions"):
+        LoopConfig.model_validate({"curate": {"actions": {"mojibake": True}}})

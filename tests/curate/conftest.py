@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from workbench.core.config import CurateConfig
+from workbench.core.config import CurateConfig, ModelConfig
 from workbench.core.nodes import CurateNode
-from workbench.core.parts import read_model, read_rows, write_documents, write_rows
+from workbench.core.parts import describe_parts, read_model, read_rows, write_documents, write_rows
 from workbench.core.records import Drop, Edge, Finding, Manifest, Record
 from workbench.core.results import Funnel
 from workbench.core.stage import Artifact, Context, Outcome
@@ -30,9 +30,13 @@ class Curated:
     edges: list[Edge]
     funnel: Funnel
     said: list[Any]
+    out_dir: Path
 
     def reasons(self, row: int, action: str = "drop") -> list[str]:
         return [finding.reason for finding in self.findings if finding.row == row and finding.action == action]
+
+    def detail(self, row: int, reason: str) -> str:
+        return next(finding.detail for finding in self.findings if (finding.row, finding.reason) == (row, reason))
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,42 @@ class Prepared:
     context: Context
     said: list[Any]
 
+    def run(self) -> Curated:
+        """Runs the stage."""
+        outcome = run(self.config, self.inputs, self.context)
+        out_dir = self.context.out_dir
+        return Curated(
+            outcome=outcome,
+            records=list(read_rows(out_dir / "records.jsonl", Record)),
+            dropped=list(read_rows(out_dir / "dropped.jsonl", Drop)),
+            findings=list(read_rows(out_dir / "findings.jsonl", Finding)),
+            edges=list(read_rows(out_dir / "edges.jsonl", Edge)),
+            funnel=read_model(out_dir / "funnel.json", Funnel),
+            said=self.said,
+            out_dir=out_dir,
+        )
+
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Callable[..., Prepared]:
-    """Lays out a project with records and suites; the keys of `CurateConfig` are given by name."""
+    """Lays out a project with records and suites; the keys of `CurateConfig` are given by name, `restored` too.
+
+    Words are counted unless `count_tokens=True`: a tokenizer takes seconds to learn."""
 
     def lay_out(
-        records: Sequence[Record], suites: Sequence[tuple[Suite, list[dict[str, Any]]]] = (), **settings: Any
+        records: Sequence[Record],
+        suites: Sequence[tuple[Suite, list[dict[str, Any]]]] = (),
+        *,
+        restored: Sequence[str] = (),
+        segment: str = "",
+        **settings: Any,
     ) -> Prepared:
         root = tmp_path / str(len(list(tmp_path.iterdir())))
         write_rows(root / "ingest" / "records.jsonl", records)
         for suite, documents in suites:
             folder, name = ("evals", suite.documents.file) if suite.documents.file else ("ingest", suite.documents.part)
             write_documents(root / folder / str(name), documents)
+        (root / "out").mkdir()
         said: list[Any] = []
         context = Context(
             node="curate",
@@ -69,12 +96,17 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
             cancelled=lambda: False,
         )
         config = CurateNode(
-            curate=CurateConfig(**settings),
+            curate=CurateConfig(**{"count_tokens": False} | settings),
             datasets=("data",),
             suites=tuple(suite for suite, _ in suites),
             suites_dir="evals",
+            model=ModelConfig(),
+            max_length=512,
+            restored=tuple(restored),
+            segment=segment,
+            seed=0,
         )
-        return Prepared(config, {"ingest:data": Artifact(root / "ingest", _manifest())}, context, said)
+        return Prepared(config, {"ingest:data": Artifact(root / "ingest", _manifest(root / "ingest"))}, context, said)
 
     return lay_out
 
@@ -84,23 +116,19 @@ def curate(prepare: Callable[..., Prepared]) -> Callable[..., Curated]:
     """Runs the stage on records; arguments as for `prepare`."""
 
     def run_on(*arguments: Any, **settings: Any) -> Curated:
-        ready = prepare(*arguments, **settings)
-        outcome = run(ready.config, ready.inputs, ready.context)
-        out_dir = ready.context.out_dir
-        return Curated(
-            outcome=outcome,
-            records=list(read_rows(out_dir / "records.jsonl", Record)),
-            dropped=list(read_rows(out_dir / "dropped.jsonl", Drop)),
-            findings=list(read_rows(out_dir / "findings.jsonl", Finding)),
-            edges=list(read_rows(out_dir / "edges.jsonl", Edge)),
-            funnel=read_model(out_dir / "funnel.json", Funnel),
-            said=ready.said,
-        )
+        return prepare(*arguments, **settings).run()
 
     return run_on
 
 
-def _manifest() -> Manifest:
+@pytest.fixture
+def in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two worker processes and batches of three rows, however small the data."""
+    monkeypatch.setattr("workbench.curate.stage.processes_for", lambda rows: 2)
+    monkeypatch.setattr("workbench.curate.batch.BATCH_ROWS", 3)
+
+
+def _manifest(directory: Path) -> Manifest:
     return Manifest(
         node="ingest:data",
         stage="ingest",
@@ -110,7 +138,7 @@ def _manifest() -> Manifest:
         config={},
         external={},
         libraries={},
-        parts=(),
+        parts=describe_parts(directory),
         summary={},
         created_at="2026-01-01T00:00:00Z",
         seconds=0,

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from record_makers import chat, document, preference
 
+from workbench.core.config import Decontamination
 from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.parts import write_documents, write_rows
+from workbench.core.records import Record, Source
 from workbench.core.suites import Documents, Suite
+from workbench.curate.decontaminate import Contaminants, NamedSet
 from workbench.curate.stage import run
 from workbench.text.containment import containment
+from workbench.text.contamination import EvaluationIndex, record_document
+
+if TYPE_CHECKING:
+    from conftest import Prepared
 
 QUESTION = "Which planet of the solar system has the shortest day, and how long does that day last?"
 OTHER = chat("Name a river.", "Rhine", row=99)
@@ -124,3 +137,131 @@ def test_a_suite_whose_documents_are_missing_stops_the_stage(prepare: Callable) 
     config = other.config.model_copy(update={"suites": (absent,)})
     with pytest.raises(IncompleteError, match=r"no part 'choice.jsonl'"):
         run(config, other.inputs, other.context)
+
+
+def with_datasets(ready: Prepared, **rows: list[Record]) -> Prepared:
+    """The same, with further evaluation sets."""
+    for name, records in rows.items():
+        root = ready.context.project / name
+        write_rows(root / "records.jsonl", records)
+        artifact = ready.inputs["ingest:data"]
+        ready.inputs[f"ingest:{name}"] = replace(artifact, path=root)
+    return ready
+
+
+def from_file(record: Record, *, split: str | None = None, file: str = "train.jsonl", row: int = 0) -> Record:
+    source = Source(dataset="data", file=file, row=row, split=split)
+    return record.model_copy(update={"source": source})
+
+
+def test_rows_of_named_datasets_are_evaluation_data(prepare: Callable) -> None:
+    asked = chat(QUESTION, "It is Jupiter.", row=12)
+    records = [chat(f"Quiz. {QUESTION}", "Mars."), OTHER]
+    result = with_datasets(prepare(records, decontamination={"datasets": ("exam",)}), exam=[asked]).run()
+    assert result.records == [OTHER]
+    detail = result.detail(0, "contaminated")
+    assert detail.startswith('dataset exam, row 12: 100% of its question\'s 8-grams: "Which planet of the solar')
+
+
+def test_rows_that_an_evaluation_sets_card_holds_out_are_looked_for_too(prepare: Callable) -> None:
+    ready = prepare([chat(f"Quiz. {QUESTION}", "Mars."), OTHER], decontamination={"datasets": ("exam",)})
+    ready = with_datasets(ready, exam=[chat("Name the largest moon of Saturn.", "Titan.")])
+    write_documents(ready.inputs["ingest:exam"].part("heldout.jsonl"), [{"prompt": QUESTION, "text": "It is Jupiter."}])
+    result = ready.run()
+    assert result.records == [OTHER]
+    assert result.detail(0, "contaminated").startswith("held-out rows of dataset exam, row 0: 100%")
+
+
+def test_a_dataset_cannot_be_trained_on_and_be_an_evaluation_set(prepare: Callable) -> None:
+    ready = prepare([OTHER], decontamination={"datasets": ("data",)})
+    with pytest.raises(UsageError, match="data is data to train on and an evaluation set at once") as hit:
+        ready.run()
+    assert hit.value.where == "curate.decontamination.datasets"
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_own_splits_are_left_out_and_looked_for(curate: Callable, split: str) -> None:
+    kept_back = from_file(chat(QUESTION, "It is Jupiter."), split=split, file="t.jsonl", row=4)
+    leaking = from_file(chat(f"Quiz. {QUESTION}", "Mars."), row=1)
+    result = curate([from_file(OTHER), leaking, kept_back], near_duplicates={"enabled": False})
+    assert result.records == [from_file(OTHER)]
+    assert [result.reasons(row) for row in (1, 2)] == [["contaminated"], ["evaluation_split"]]
+    assert result.detail(1, "contaminated").startswith(f"{split} split of data, row 4: 100% of its question's 8-grams")
+    assert result.detail(2, "evaluation_split").startswith(f"{split} split of data")
+    assert any("1 rows are kept for evaluation" in event.message for event in result.said if hasattr(event, "message"))
+
+
+def test_own_splits_are_ordinary_data_where_there_is_nothing_else_or_it_is_switched_off(curate: Callable) -> None:
+    kept_back = from_file(chat(QUESTION, "It is Jupiter."), split="test", file="t.jsonl")
+    assert curate([kept_back]).records == [kept_back]
+    result = curate([from_file(OTHER), kept_back], decontamination={"splits": False})
+    assert result.records == [from_file(OTHER), kept_back]
+
+
+def test_only_what_is_certain_drops_and_the_rest_is_flagged(curate: Callable) -> None:
+    asked = "Tom buys 12 apples for 30 coins and gives 3 of them to each of his 4 friends. How many has he left?"
+    other = "Tom buys 15 apples for 20 coins and gives 2 of them to each of his 5 friends. How many has he left?"
+    result = curate([chat(other, "5"), OTHER], [(suite(), [{"question": asked}])])
+    assert result.reasons(0) == [] and result.reasons(0, "flag") == ["contaminated"]
+    assert "100% of its 8-grams with other numbers" in result.detail(0, "contaminated")
+
+
+def test_an_answer_without_its_question_is_flagged(prepare: Callable) -> None:
+    solution = "First he gives three apples to each of his friends, which makes twelve, so Tom is left with nothing."
+    asked = chat("Tom buys 12 apples and gives 3 of them to each of his 4 friends. How many has he left?", solution)
+    ready = prepare([chat("Go on.", solution), OTHER], decontamination={"datasets": ("exam",)})
+    result = with_datasets(ready, exam=[asked]).run()
+    assert result.reasons(0, "flag") == ["contaminated"]
+    assert "its answer without its question" in result.detail(0, "contaminated")
+
+
+def test_the_search_is_sent_to_workers(prepare: Callable, in_workers: None) -> None:
+    records = [chat(f"What is number {number} called?", f"Name {number}.", row=number) for number in range(7)]
+    leaking = chat(f"Quiz. {QUESTION}", "Mars.", row=7)
+    result = prepare([*records, leaking], [PLANETS], near_duplicates={"enabled": False}).run()
+    assert result.records == records
+    assert result.reasons(7) == ["contaminated"]
+
+
+@pytest.fixture(scope="module")
+def gsm8k() -> Contaminants:
+    """GSM8K's test set, as a named dataset."""
+    root = Path(__file__).resolve().parents[2]
+    data = Path(os.environ.get("WORKBENCH_SHARED_DATA", root.parent / "shared" / "data")) / "benchmarks"
+    if not data.is_dir():
+        pytest.skip(f"{data} is not there (set WORKBENCH_SHARED_DATA)")
+    rows = [json.loads(line) for line in (data / "gsm8k_test.jsonl").open(encoding="utf-8")]
+    documents = [record_document(number, chat(row["question"], row["answer"])) for number, row in enumerate(rows)]
+    return Contaminants(EvaluationIndex([documents], 8), (NamedSet("dataset gsm8k", "row"),), Decontamination())
+
+
+def gsm8k_rows(part: str, count: int) -> list[tuple[str, str]]:
+    root = Path(__file__).resolve().parents[2]
+    data = Path(os.environ.get("WORKBENCH_SHARED_DATA", root.parent / "shared" / "data")) / "benchmarks"
+    with (data / f"gsm8k_{part}.jsonl").open(encoding="utf-8") as stream:
+        rows = [json.loads(line) for line, _ in zip(stream, range(count), strict=False)]
+    return [(row["question"], row["answer"]) for row in rows]
+
+
+def test_a_benchmarks_training_set_is_not_its_test_set(gsm8k: Contaminants) -> None:
+    rows = gsm8k_rows("train", 3000)
+    verdicts = [gsm8k.verdicts(chat(question, answer)) for question, answer in rows]
+    actions = {row: verdict.action for row, of_row in enumerate(verdicts) for verdict in of_row}
+    # Read by hand: stamps, two films, a train (a plane in the test) and three books, with other names and numbers.
+    assert actions == {20: "flag", 406: "flag", 1314: "drop", 2600: "flag"}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        lambda question: chat(question, "I do not know."),
+        lambda question: chat(re.sub(r"\d[\d,]*(\.\d+)?", "17", question), "17"),
+        lambda question: chat("* " + question.replace(". ", ".\n* "), "I do not know."),
+        lambda question: chat(re.sub(r"[^\w\s]", "", question).upper(), "I do not know."),
+        lambda question: document(f"{'A page about apples. ' * 90}{question}{' And about pears.' * 90}"),
+    ],
+    ids=["verbatim", "other numbers", "as a list", "capitals without punctuation", "in a long document"],
+)
+def test_planted_test_rows_are_found(gsm8k: Contaminants, planted: Callable[[str], Record]) -> None:
+    rows = [planted(question) for question, _ in gsm8k_rows("test", 100)]
+    assert [number for number, row in enumerate(rows) if not gsm8k.verdicts(row)] == []

@@ -7,7 +7,8 @@ import pytest
 from ingest_makers import Read, ReadFile
 
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.records import Record
+from workbench.core.fingerprints import short_id
+from workbench.core.records import Message, Record, ToolCall, record_id
 
 ASK = {"role": "user", "content": "Capital of Peru?"}
 SAY = {"role": "assistant", "content": "Lima"}
@@ -60,7 +61,7 @@ def test_every_spelling_of_one_exchange_gives_the_same_record(
     (record,) = read.records
     assert record.kind == "chat"
     assert turns(record) == [("user", "Capital of Peru?"), ("assistant", "Lima")]
-    assert dict(read.reading.shapes) == {shape: 1}
+    assert dict(read.reading.tally.shapes) == {shape: 1}
     assert record.id == read_file("same.jsonl", lines(ALPACA)).records[0].id
 
 
@@ -75,6 +76,10 @@ PREFERENCES: list[dict[str, Any]] = [
         "rejected": [ASK, SAY | {"content": "Cusco"}],
     },
     {"chosen_messages": [ASK, SAY], "rejected_messages": [ASK, SAY | {"content": "Cusco"}]},
+    {
+        "chosen": "\n\nHuman: Capital of Peru?\n\nAssistant: Lima",
+        "rejected": "\n\nHuman: Capital of Peru?\n\nAssistant: Cusco",
+    },
     {
         "conversations": [{"from": "human", "value": "Capital of Peru?"}],
         "chosen": {"from": "gpt", "value": "Lima"},
@@ -131,10 +136,19 @@ def test_a_context_stands_above_its_question(read_file: ReadFile) -> None:
     assert record.prompt() == "Lima is ...\n\nWhere?"
 
 
-def test_numbers_as_answers_are_written_as_json_writes_them(read_file: ReadFile) -> None:
-    read = read_file("rows.jsonl", lines({"question": "2+2?", "answer": 4}, {"question": "Half?", "answer": 0.5}))
+def test_numbers_as_answers_stay_as_they_are_written(read_file: ReadFile) -> None:
+    written = ["4", "0.5", "1.10", "1e3", "-0.0", "1E+2", "12345678901234567890", "0.10000000000000000555111512"]
+    read = read_file("rows.jsonl", "".join(f'{{"question": "?", "answer": {number}}}\n' for number in written))
 
-    assert [record.answer() for record in read.records] == ["4", "0.5"]
+    assert [record.answer() for record in read.records] == written
+
+
+def test_a_kto_tag_in_a_table_of_text_is_a_label_and_a_label_there_is_a_class(read_file: ReadFile) -> None:
+    tagged = read_file("tagged.csv", "prompt,completion,kto_tag\na,b,True\nc,d,false\ne,f,maybe\n")
+    labelled = read_file("labelled.csv", "prompt,completion,label\na,b,true\n")
+
+    assert [record.label for record in tagged.records] == [True, False, None]
+    assert [record.label for record in labelled.records] == [None]
 
 
 @pytest.mark.parametrize("column", ["label", "kto_tag"])
@@ -153,6 +167,8 @@ CALL = {"name": "now", "arguments": {"zone": "UTC"}}
     [
         {"from": "function_call", "value": json.dumps(CALL)},
         {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": CALL}]},
+        {"role": "assistant", "content": None, "function_call": CALL | {"arguments": json.dumps(CALL["arguments"])}},
+        {"role": "tool_call", "content": json.dumps(CALL)},
         {"role": "assistant", "content": "", "tool_calls": [CALL | {"arguments": json.dumps(CALL["arguments"])}]},
         {"role": "assistant", "content": [{"type": "tool_call", "value": json.dumps(CALL)}]},
     ],
@@ -168,9 +184,16 @@ def test_tool_calls_keep_name_and_arguments_in_every_spelling(read_file: ReadFil
     assert record.tools == "[]"
 
 
-def test_thoughts_stand_in_think_tags_before_the_answer(read_file: ReadFile) -> None:
-    parts = [{"type": "reasoning", "value": "Peru, so Lima."}, {"type": "text", "value": "Lima"}]
-    (record,) = read_file("rows.jsonl", lines({"messages": [ASK, {"role": "assistant", "content": parts}]})).records
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"content": [{"type": "reasoning", "value": "Peru, so Lima."}, {"type": "text", "value": "Lima"}]},
+        {"reasoning_content": "Peru, so Lima.", "content": "Lima"},
+        {"thinking": "Peru, so Lima.", "content": [{"type": "text", "text": "Lima"}]},
+    ],
+)
+def test_thoughts_stand_in_think_tags_before_the_answer(read_file: ReadFile, turn: dict[str, Any]) -> None:
+    (record,) = read_file("rows.jsonl", lines({"messages": [ASK, {"role": "assistant"} | turn]})).records
 
     assert record.answer() == "<think>\nPeru, so Lima.\n</think>\n\nLima"
 
@@ -193,6 +216,11 @@ BAD_ROWS: list[tuple[str, dict[str, Any]]] = [
     ("bad_content", {"instruction": "x", "output": "y", "history": [["only one"]]}),
     ("no_prompt", {"messages": []}),
     ("no_prompt", {"messages": [{"role": "system", "content": "Hi"}, SAY]}),
+    ("no_prompt", {"messages": [{"role": "system", "content": "Only a system turn."}]}),
+    ("no_prompt", {"conversations": []}),
+    ("bad_content", {"instruction": "x", "output": {"nested": "y"}}),
+    ("bad_content", {"instruction": True, "output": "y"}),
+    ("bad_content", {"text": ["a", "list"]}),
     ("no_prompt", {"instruction": " ", "input": "", "output": "y"}),
     ("no_prompt", {"prompt": "", "completion": "y"}),
     ("no_prompt", {"prompt": [], "chosen": "a", "rejected": "b"}),
@@ -250,7 +278,7 @@ def test_rows_of_another_shape_are_read_as_what_they_are_and_said(read_file: Rea
     read = read_file("rows.jsonl", lines(ALPACA, {"text": "A document."}, ALPACA, {"messages": [ASK, SAY]}))
 
     assert [record.kind for record in read.records] == ["chat", "document", "chat", "chat"]
-    assert dict(read.reading.shapes) == {"alpaca": 2, "text": 1, "messages": 1}
+    assert dict(read.reading.tally.shapes) == {"alpaca": 2, "text": 1, "messages": 1}
     assert "2 rows have another shape" in read.warnings[0]
 
 
@@ -329,3 +357,17 @@ def test_the_limit_counts_rows_from_the_start(read_file: ReadFile) -> None:
     read = read_file("rows.jsonl", lines(ALPACA) + "broken\n" + lines(ALPACA, ALPACA), limit=3)
 
     assert (len(read.records), read.reasons) == (2, ["bad_json"])
+
+
+def test_a_record_id_is_the_hash_of_the_canonical_content() -> None:
+    turns = (
+        Message(role="user", content='q"\\ \n\x00\x7f é 😀'),
+        Message(role="assistant", content="", tool_calls=(ToolCall(name="a", arguments='{"x":1}'),) * 2),
+    )
+    content = [turn.model_dump(mode="json") for turn in turns]
+
+    assert record_id("chat", turns) == short_id(["chat", content, [None, None], None])
+    assert record_id("preference", turns[:1], turns[1], turns[0]) == short_id(
+        ["preference", content[:1], [content[1], content[0]], None]
+    )
+    assert record_id("document", text="x\ud800é") == short_id(["document", [], [None, None], "x\ufffdé"])

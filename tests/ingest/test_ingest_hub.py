@@ -106,6 +106,34 @@ def test_rows_of_a_loaded_dataset_become_records_and_no_code_is_trusted(
     assert asked == [(("someone/something", "main"), {"split": "test", "revision": "abc123"})]
 
 
+def test_several_splits_are_read_one_after_another_each_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    asked: list[dict[str, Any]] = []
+
+    def load_dataset(*args: Any, **settings: Any) -> datasets.Dataset:
+        asked.append(settings)
+        return datasets.Dataset.from_list([{"text": f"{settings['split']} {number}"} for number in range(2)])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    records = read_records(hub_card(revision="a", split="train_sft+test+all", folder="en"), tmp_path).records
+
+    assert [(record.text, record.source.split, record.source.row) for record in records] == [
+        ("train_sft 0", "train", 0),
+        ("train_sft 1", "train", 1),
+        ("test 0", "test", 0),
+        ("test 1", "test", 1),
+        ("all 0", None, 0),
+        ("all 1", None, 1),
+    ]
+    assert records[2].source.file == "hub:someone/something/en@a#test"
+    assert [(settings["split"], settings["data_dir"]) for settings in asked] == [
+        (split, "en") for split in ("train_sft", "test", "all")
+    ]
+
+
 def test_the_fingerprint_of_a_hub_dataset_holds_id_and_revision(tmp_path: Path) -> None:
     def external(**source: Any) -> dict[str, str]:
         return STAGE.external(IngestNode(card=hub_card(**source), seed=0), tmp_path)

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ingest_makers import ReadFile
 
-from workbench.ingest.readers import json_document
-from workbench.ingest.readers.registry import read_json
+from workbench.ingest.readers import json_document, json_rows
 from workbench.ingest.rows import DataFile, RawRow, ReadOptions
 
 ROWS = [{"text": f"Document {number}."} for number in range(4)]
@@ -122,4 +121,97 @@ def test_documents_without_rows_give_none(tmp_path: Path, content: str) -> None:
     file = DataFile(tmp_path / "rows.json", "rows.json")
     file.path.write_text(content)
 
-    assert list(read_json(file, ReadOptions(1000, lambda message: None))) == []
+    assert list(json_rows.read(file, ReadOptions(1000, lambda message: None))) == []
+
+
+def test_places_and_values_do_not_depend_on_where_blocks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"text": "é\\\"\n" * n, "n": -1.5e3, "list": [{"a": [n]}] * n} for n in range(9)]
+    for indent, line_end in ((None, "\n"), (2, "\n"), (1, "\r\n"), (1, "\r")):
+        for content in (json.dumps(rows, indent=indent), json.dumps({"v": [1, "]"], "data": rows}, indent=indent)):
+            (tmp_path / "rows.json").write_bytes(content.replace("\n", line_end).encode("utf-8"))
+            read = []
+            for size in (7, 64, 1 << 18):
+                monkeypatch.setattr("workbench.ingest.compressed.BLOCK_BYTES", size)
+                file = DataFile(tmp_path / "rows.json", "rows.json")
+                read.append(list(json_document.read(file, ReadOptions(10_000, lambda message: None))))
+            assert read[0] == read[1] == read[2]
+            assert [item.values for item in read[0] if isinstance(item, RawRow)] == rows
+            places = [item.place for item in read[0] if isinstance(item, RawRow)]
+            physical = content.split("\n")
+            for place in places:
+                assert place.line is not None and place.byte is not None
+                before = (tmp_path / "rows.json").read_bytes()[: place.byte].decode()
+                assert len(before.splitlines()) + before.endswith(("\n", "\r")) == place.line or len(physical) == 1
+
+
+@pytest.mark.parametrize("size", [16, 1 << 18])
+def test_elements_beyond_the_window_are_skipped_and_the_next_one_is_read(
+    read_file: ReadFile, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("workbench.ingest.compressed.BLOCK_BYTES", size)
+    huge = json.dumps({"text": 'x"}],{\\' * 700, "more": [[{"a": "]"}]] * 300})
+    read = read_file("rows.json", f'[{{"text": "one"}}, {huge}, {{"text": "two"}}]', max_line_bytes=1000)
+
+    assert [record.text for record in read.records] == ["one", "two"]
+    assert read.reasons == ["too_long"]
+
+
+@pytest.mark.parametrize("key", ["train", "data"])
+def test_a_wrapped_list_is_found_behind_anything_of_any_size(read_file: ReadFile, key: str) -> None:
+    content = {"about": {"a": ["]", "}"] * 2000}, "n": 1, key: ROWS, "end": [1, {"data": [{"text": "no row"}]}]}
+    read = read_file("rows.json", json.dumps(content), max_line_bytes=1000)
+
+    assert [record.text for record in read.records] == [row["text"] for row in ROWS]
+    assert not read.quarantined
+
+
+def test_a_row_with_a_list_in_a_column_is_a_row(read_file: ReadFile) -> None:
+    row = {"question": "Capital of Peru?", "answer": "Lima", "documents": [{"text": "Lima is ..."}], "items": []}
+
+    (record,) = read_file("rows.json", json.dumps(row, indent=1)).records
+    assert (record.prompt(), record.answer()) == ("Capital of Peru?", "Lima")
+
+
+@pytest.mark.parametrize(
+    ("indent", "between"), [(None, ""), (None, ",\n"), (1, "\n"), (1, ""), (1, ",\n"), (1, "\n\ufeff")]
+)
+def test_objects_and_lists_one_after_another_are_read(read_file: ReadFile, indent: int | None, between: str) -> None:
+    rows = [json.dumps(row, indent=indent) for row in ROWS]
+    read = read_file("rows.json", between.join([*rows, json.dumps(ROWS, indent=indent), *rows]))
+
+    assert [record.text for record in read.records] == [row["text"] for row in ROWS] * 3
+    assert not read.quarantined
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ('{"text" "b"}', "bad_json"),
+        ('{"text": "b" "c"}', "bad_json"),
+        ('{"text": NaN}', "bad_json"),
+        ('{"text": 1e999}', "bad_json"),
+        ('{"text": "a", "text": "b"}', "duplicate_key"),
+        ('{"text": ' + "[" * 10_000 + "]" * 10_000 + "}", "too_deep"),
+        ("17", "not_an_object"),
+        ('{"text": "tab\there"}', "bad_json"),
+    ],
+)
+def test_a_broken_element_of_a_list_on_one_line_does_not_take_the_others_with_it(
+    read_file: ReadFile, broken: str, reason: str
+) -> None:
+    good = [json.dumps(row) for row in ROWS]
+    content = f"[{good[0]}, {broken}, {good[1]}, {good[2]}]"
+    read = read_file("rows.json", content)
+
+    assert [record.text for record in read.records] == ["Document 0.", "Document 1.", "Document 2."]
+    assert read.reasons == [reason]
+    assert read.quarantined[0].byte == content.index(broken)
+
+
+def test_a_broken_object_in_a_row_of_pretty_objects_costs_itself(read_file: ReadFile) -> None:
+    rows = [json.dumps(row, indent=2) for row in ROWS]
+    rows[1] = rows[1].replace("Document", '"')
+    read = read_file("rows.json", "\n".join(rows))
+
+    assert [record.text for record in read.records] == ["Document 0.", "Document 2.", "Document 3."]
+    assert read.reasons == ["bad_json"] and read.quarantined[0].line == 4

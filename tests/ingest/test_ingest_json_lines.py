@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ingest_makers import ReadFile
 
 from workbench.core.records import Quarantined
-from workbench.ingest.decode import sniff
+from workbench.ingest.decode import TextFile
 from workbench.ingest.readers import json_lines
 from workbench.ingest.rows import DataFile, RawRow, ReadOptions
 
@@ -29,7 +29,7 @@ RAW_LINES = st.lists(
 ).filter(lambda lines: not b"\n".join(lines).startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")))
 
 
-@given(RAW_LINES, st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.integers(5, 60))
+@given(RAW_LINES, st.sampled_from([b"\n", b"\r\n", b"\r"]), st.booleans(), st.integers(5, 60))
 def test_every_line_that_is_not_blank_is_a_row_or_quarantined_with_its_number_and_offset(
     raw_lines: list[bytes], line_end: bytes, ends_with_line_end: bool, max_bytes: int
 ) -> None:
@@ -38,17 +38,21 @@ def test_every_line_that_is_not_blank_is_a_row_or_quarantined_with_its_number_an
         file = DataFile(Path(folder) / "rows.jsonl", "rows.jsonl")
         file.path.write_bytes(content)
         options = ReadOptions(max_bytes, lambda message: None)
-        encoding = sniff(file, options).name
+        text = TextFile(file, options)
+        assert len(list(text.lines(max_bytes))) == len(content.splitlines())
+        encoding = text.encoding
         read = list(json_lines.read(file, options))
 
-    physical = content.split(b"\n")
+    physical = content.splitlines(keepends=True)
     expected = [
-        number for number, line in enumerate(physical, start=1) if line.decode(encoding, "surrogateescape").strip()
+        number
+        for number, line in enumerate(physical, start=1)
+        if line.decode(encoding, "surrogateescape").strip() or len(line.rstrip(b"\r\n")) > max_bytes
     ]
     places = [
         (item.line, item.byte) if isinstance(item, Quarantined) else (item.place.line, item.place.byte) for item in read
     ]
-    offsets = [sum(len(line) + 1 for line in physical[: number - 1]) for number in expected]
+    offsets = [sum(map(len, physical[: number - 1])) for number in expected]
     assert places == list(zip(expected, offsets, strict=True))
     for item in read:
         if isinstance(item, RawRow):
@@ -167,3 +171,46 @@ def test_line_separators_of_unicode_do_not_end_a_line(read_file: ReadFile) -> No
     read = read_file("rows.jsonl", GOOD.replace("Hi.", "one\u2028two\x85three") + "\n" + GOOD)
 
     assert [record.source.line for record in read.records] == [1, 2]
+
+
+def test_every_kind_of_line_end_ends_a_line(read_file: ReadFile) -> None:
+    lines = [GOOD, "broken", GOOD, "", GOOD, GOOD]
+    for ends in ("\r" * 6, "\n\r\n\r\r\n"):
+        content = "".join(line + end for line, end in zip(lines, [*ends, ""], strict=False))
+        read = read_file("rows.jsonl", content)
+
+        assert len(read.records) == 4
+        assert (read.quarantined[0].line, read.quarantined[0].byte) == (2, content.index("broken"))
+
+
+def test_byte_order_marks_of_joined_files_are_ignored_and_zeros_are_not(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", f"\ufeff{GOOD}\n\ufeff{GOOD}\n" + "\x00" * 50 + f"\n{GOOD}")
+
+    assert [record.source.line for record in read.records] == [1, 2, 4]
+    assert [(row.reason, row.line) for row in read.quarantined] == [("bad_json", 3)]
+
+
+def test_a_torn_last_line_is_quarantined(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", f"{GOOD}\n{GOOD[:-4]}")
+
+    assert len(read.records) == 1
+    assert [(row.reason, row.line, row.byte) for row in read.quarantined] == [("bad_json", 2, len(GOOD) + 1)]
+
+
+def test_half_a_character_in_utf16_costs_its_line_and_offsets_stay_right(read_file: ReadFile) -> None:
+    wide = f"{GOOD}\n".encode("utf-16-le")
+    long = ('{"text": "' + "é" * 900 + '"}\n').encode("utf-16-le")
+    content = b"\xff\xfe" + wide + b"\x00\xd8" + wide + long + wide + "end".encode("utf-16-le")
+    read = read_file("rows.jsonl", content, max_line_bytes=1000)
+
+    assert [record.source.line for record in read.records] == [1, 4]
+    assert [(row.reason, row.line) for row in read.quarantined] == [
+        ("bad_encoding", 2),
+        ("too_long", 3),
+        ("bad_json", 5),
+    ]
+    assert [row.byte for row in read.quarantined] == [
+        2 + len(wide),
+        2 + 2 * len(wide) + 2,
+        content.index("end".encode("utf-16-le")),
+    ]

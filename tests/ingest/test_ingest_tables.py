@@ -86,9 +86,9 @@ def test_other_separators_are_recognised_and_said(read_file: ReadFile, name: str
     assert any("separated by" in warning for warning in read.warnings) == said
 
 
-@pytest.mark.parametrize("header", ["question,question", "question,", 'question,"answer'])
+@pytest.mark.parametrize("header", ["question,question", ",", 'question,"answer'])
 def test_a_header_that_cannot_name_the_columns_is_a_usage_error(read_file: ReadFile, header: str) -> None:
-    with pytest.raises(UsageError, match=r"header|no name"):
+    with pytest.raises(UsageError, match=r"header|no column has a name"):
         read_file("rows.csv", f"{header}\na,b\n")
 
 
@@ -160,6 +160,45 @@ def test_pictures_in_parquet_are_refused_row_by_row(tmp_path: Path) -> None:
     assert [row.reason for row in reading.quarantined] == ["multimodal"]
 
 
-def test_a_file_that_is_no_parquet_is_a_usage_error(read_file: ReadFile) -> None:
-    with pytest.raises(UsageError, match="Parquet"):
-        read_file("rows.parquet", b"PAR1 but not really")
+@pytest.mark.parametrize("line_end", ["\r", "\r\n", "\n"])
+def test_every_kind_of_line_end_ends_a_row_and_is_kept_inside_quotes(read_file: ReadFile, line_end: str) -> None:
+    read = read_file("rows.csv", line_end.join(["question,answer", 'a,"one', 'two"', "", "c,d"]))
+
+    assert [(record.prompt(), record.answer()) for record in read.records] == [("a", f"one{line_end}two"), ("c", "d")]
+    assert [record.source.line for record in read.records] == [2, 5]
+
+
+def test_columns_without_a_name_are_numbered_and_said(read_file: ReadFile) -> None:
+    read = read_file("rows.csv", ",question,answer\n0,a,b\n1,c,d\n")  # as pandas writes its index
+
+    assert [record.prompt() for record in read.records] == ["a", "c"]
+    assert read.warnings == ["rows.csv:1: columns without a name: column 1"]
+
+
+def test_a_header_in_the_middle_of_joined_files_is_no_row(read_file: ReadFile) -> None:
+    read = read_file("rows.csv", "\ufeffquestion,answer\na,b\n\ufeffquestion,answer\nc,d\n")
+
+    assert [record.prompt() for record in read.records] == ["a", "c"]
+    assert [(row.reason, row.line) for row in read.quarantined] == [("repeated_header", 3)]
+
+
+def test_a_quote_that_is_never_closed_reads_no_further_than_the_cap(read_file: ReadFile) -> None:
+    rows = [f"{number},{number}" for number in range(3000)]
+    read = read_file("rows.csv", "\n".join(["question,answer", *rows[:5], 'c,"d', *rows[5:]]), max_line_bytes=1000)
+
+    assert [record.prompt() for record in read.records] == [row.split(",")[0] for row in rows]
+    assert [(row.reason, row.line, row.excerpt) for row in read.quarantined] == [("too_long", 7, 'c,"d\n')]
+
+
+def test_a_row_of_blank_text_in_quotes_is_no_blank_line(read_file: ReadFile) -> None:
+    read = read_file("rows.csv", 'question,answer\n"\n\n"\n\na,b\n')
+
+    assert read.reasons == ["wrong_field_count"] and len(read.records) == 1
+
+
+def test_tables_in_utf16_are_read_with_exact_offsets(read_file: ReadFile) -> None:
+    content = 'question,answer\né,"1\n2"\nbad\nc,d\n'.encode("utf-16")
+    read = read_file("rows.csv", content)
+
+    assert [record.answer() for record in read.records] == ["1\n2", "d"]
+    assert read.quarantined[0].byte == content.index("bad".encode("utf-16-le"))

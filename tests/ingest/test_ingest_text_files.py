@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ingest_makers import ReadFile, card_of
 
 from workbench.ingest.read import read_records
@@ -31,6 +32,7 @@ def test_markdown_gives_sections_with_their_heading_and_whole_code_blocks(read_f
         ("Guide", "# Guide\n\nIntro."),
         ("Install", "## Install\n\nRun this:\n\n```sh\n# not a heading\n\nmake\n```\n\nDone."),
     ]
+    assert [(row.reason, row.excerpt) for row in read.quarantined] == [("no_text", "## Empty")]
     assert [record.source.line for record in read.records] == [1, 5]
 
 
@@ -64,3 +66,25 @@ def test_bad_bytes_and_overlong_paragraphs_are_quarantined(read_file: ReadFile) 
     assert [record.text for record in read.records] == ["café", "end"]
     assert read.reasons == ["bad_encoding", "too_long"]
     assert [row.line for row in read.quarantined] == [3, 5]
+
+
+def test_lines_keep_the_spaces_at_their_ends_and_closing_signs_are_no_part_of_a_title(read_file: ReadFile) -> None:
+    read = read_file("guide.md", "# C# ##\n\none  \ntwo\n")
+
+    assert [(record.topic, record.text) for record in read.records] == [("C#", "# C# ##\n\none  \ntwo")]
+
+
+def test_a_fence_that_is_never_closed_does_not_take_the_rest_of_the_file(read_file: ReadFile) -> None:
+    read = read_file("guide.md", "# A\n\n```\n" + "code\n\n" * 400 + "# B\n\nEnd.\n", max_line_bytes=1000)
+
+    assert read.reasons[0] == "too_long" and read.quarantined[0].line == 1
+    assert read.records[-1].topic == "B"
+
+
+@pytest.mark.parametrize(("separator", "count"), [("\n", 3), ("\r", 3), ("\r\n\r\n", 3)])
+def test_paragraphs_and_lines_are_told_apart_under_any_line_end(
+    read_file: ReadFile, separator: str, count: int
+) -> None:
+    read = read_file("notes.txt", separator.join(["One.", "Two.", "Three."]) + separator)
+
+    assert [record.text for record in read.records] == ["One.", "Two.", "Three."] and len(read.records) == count

@@ -47,15 +47,28 @@ def test_a_wrong_environment_variable_is_named(project_file: Path) -> None:
         load_config(project_file, environment={"WORKBENCH_TRAIN__RANK": "none at all"})
 
 
-def test_a_settings_value_may_be_yaml() -> None:
-    config = with_settings({"mix": {"max_rows": 3}}, ["mix.shares={a: 0.5, b: 0.5}", "name=x"])
+def test_a_settings_value_may_be_yaml(tmp_path: Path) -> None:
+    typed = ["mix.shares={a: 0.5, b: 0.5}", "name=x"]
+    config = with_settings({"mix": {"max_rows": 3}}, typed, tmp_path / "workbench.yaml", (), {})
     assert (config.mix.shares, config.mix.max_rows, config.name) == ({"a": 0.5, "b": 0.5}, 3, "x")
 
 
-def test_settings_that_only_make_sense_together_are_judged_together() -> None:
+def test_a_command_of_its_own_reads_its_sections_of_the_project_below_its_options(project_file: Path) -> None:
+    project_file.write_text("name: loop\nseed: 7\ncurate: {repetition_max: 0.5, exact_duplicates: false}\n")
+    values = {"name": "curate", "curate": {"exact_duplicates": True}}
+    config = with_settings(values, ["curate.min_answer_chars=2"], project_file, ("curate",), {})
+    assert (config.name, config.seed) == ("curate", 0)
+    cleaning = config.curate
+    assert (cleaning.repetition_max, cleaning.exact_duplicates, cleaning.min_answer_chars) == (0.5, True, 2)
+    project_file.write_text("curate: {repetition_mux: 0.5}\n")
+    with pytest.raises(ConfigErrors, match="did you mean 'repetition_max'"):
+        with_settings(values, [], project_file, ("curate",), {})
+
+
+def test_settings_that_only_make_sense_together_are_judged_together(tmp_path: Path) -> None:
     arms = "score.arms=[{name: a}, {name: b}]"
     pairs = "compare.pairs=[{before: a, after: b, purpose: candidate}]"
-    assert [arm.name for arm in with_settings({}, [arms, pairs]).score.arms] == ["a", "b"]
+    assert [arm.name for arm in with_settings({}, [arms, pairs], tmp_path / "no.yaml", (), {}).score.arms] == ["a", "b"]
 
 
 def test_cards_and_suites_that_are_missing_suggest_a_name(tmp_path: Path) -> None:

@@ -1,10 +1,22 @@
-"""A model directory whose tokenizer has one token per word, so that every count can be done by hand."""
+"""A model directory whose tokenizer has one token per word, so that every count can be done by hand; and the stage."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mix_makers import Mixed, Ready, manifest
+
+from workbench.core.config import MixConfig, ModelConfig
+from workbench.core.nodes import MixNode
+from workbench.core.parts import read_model, read_rows, write_rows
+from workbench.core.records import Drop, Record
+from workbench.core.results import MixSummary
+from workbench.core.stage import Artifact, Context, Done
+from workbench.mix.selection import Rows
+from workbench.mix.stage import STAGE
 
 _CHATML = (
     "{% for message in messages %}{{ '<|im_start|> ' + message['role'] + '\n' + message['content'] + ' <|im_end|>\n' }}"
@@ -30,3 +42,54 @@ def word_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "config.json").write_text('{"model_type": "llama"}')
     (directory / "model.safetensors").write_bytes(b"")
     return directory
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, word_model_dir: Path) -> Callable[..., Ready]:
+    def lay_out(
+        curated: Sequence[Record],
+        synthetic: Sequence[Record] | None = None,
+        *,
+        max_length: int = 64,
+        seed: int = 0,
+        strategies: Sequence[str] = (),
+        dropped: Sequence[Drop] = (),
+        rows: Rows = "filtered",
+        **mix: Any,
+    ) -> Ready:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_rows(root / "curate" / "records.jsonl", curated)
+        write_rows(root / "curate" / "dropped.jsonl", dropped)
+        inputs = {"curate": Artifact(root / "curate", manifest("curate", {"datasets": ["manuals"]}))}
+        if synthetic is not None:
+            write_rows(root / "synth" / "records.jsonl", synthetic)
+            ran = {"strategies": [{"strategy": name} for name in strategies]}
+            inputs["synth"] = Artifact(root / "synth", manifest("synth", ran))
+        said: list[Any] = []
+        context = Context(
+            node="mix",
+            out_dir=root / "out",
+            work_dir=root / "work",
+            project=root,
+            seed=seed,
+            emit=said.append,
+            clock=lambda: "2026-01-01T00:00:00Z",
+            cancelled=lambda: False,
+        )
+        model = ModelConfig(ref=str(word_model_dir))
+        config = MixNode(mix=MixConfig(**mix), model=model, max_length=max_length, seed=seed, rows=rows)
+        return Ready(config, inputs, context, said)
+
+    return lay_out
+
+
+@pytest.fixture
+def mix(prepare: Callable[..., Ready]) -> Callable[..., Mixed]:
+    def run_on(*arguments: Any, **settings: Any) -> Mixed:
+        ready = prepare(*arguments, **settings)
+        outcome = STAGE.run(ready.config, ready.inputs, ready.context)
+        assert isinstance(outcome, Done)
+        rows = list(read_rows(ready.context.out_dir / "train.jsonl", Record))
+        return Mixed(outcome, rows, read_model(ready.context.out_dir / "shares.json", MixSummary), ready.said)
+
+    return run_on

@@ -1,130 +1,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
+from mix_makers import document, pair, pairs
 
-from workbench.core.config import MixConfig, ModelConfig
+from workbench.core.config import ModelConfig
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.nodes import MixNode
-from workbench.core.parts import read_model, read_rows, write_rows
-from workbench.core.records import Manifest, Message, Record, Source, record_id
-from workbench.core.results import MixSummary, Share
-from workbench.core.stage import Artifact, Cancelled, Context, Done
+from workbench.core.records import Message, Record, Source
+from workbench.core.stage import Cancelled
 from workbench.mix.stage import STAGE
-
-
-def pair(dataset: str, number: int, answer_words: int, *, label: bool | None = None) -> Record:
-    """A question and an answer of so many words: one trainable token each, and one that ends the turn."""
-    answer = " ".join([f"{dataset}-{number}"] * answer_words)
-    turns = (Message(role="user", content=f"Question {number} ?"), Message(role="assistant", content=answer))
-    return Record(
-        id=record_id("chat", turns),
-        kind="chat",
-        messages=turns,
-        label=label,
-        source=Source(dataset=dataset, row=number),
-    )
-
-
-def pairs(dataset: str, count: int, answer_words: int) -> list[Record]:
-    return [pair(dataset, number, answer_words) for number in range(count)]
-
-
-def document(dataset: str, text: str) -> Record:
-    return Record(id=record_id("document", text=text), kind="document", text=text, source=Source(dataset=dataset))
-
-
-@dataclass(frozen=True)
-class Ready:
-    config: MixNode
-    inputs: dict[str, Artifact]
-    context: Context
-    said: list[Any]
-
-
-@dataclass(frozen=True)
-class Mixed:
-    outcome: Done
-    rows: list[Record]
-    summary: MixSummary
-    said: list[Any]
-
-    def share(self, name: str) -> Share:
-        return next(share for share in self.summary.shares if share.name == name)
-
-    def messages(self, level: str) -> list[str]:
-        return [event.message for event in self.said if event.event == "node_message" and event.level == level]
-
-
-@pytest.fixture
-def prepare(tmp_path: Path, word_model_dir: Path) -> Callable[..., Ready]:
-    def lay_out(
-        curated: Sequence[Record],
-        synthetic: Sequence[Record] | None = None,
-        *,
-        max_length: int = 64,
-        seed: int = 0,
-        strategies: Sequence[str] = (),
-        **mix: Any,
-    ) -> Ready:
-        root = tmp_path / str(len(list(tmp_path.iterdir())))
-        write_rows(root / "curate" / "records.jsonl", curated)
-        inputs = {"curate": Artifact(root / "curate", manifest("curate", {"datasets": ["manuals"]}))}
-        if synthetic is not None:
-            write_rows(root / "synth" / "records.jsonl", synthetic)
-            ran = {"strategies": [{"strategy": name} for name in strategies]}
-            inputs["synth"] = Artifact(root / "synth", manifest("synth", ran))
-        said: list[Any] = []
-        context = Context(
-            node="mix",
-            out_dir=root / "out",
-            work_dir=root / "work",
-            project=root,
-            seed=seed,
-            emit=said.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
-            cancelled=lambda: False,
-        )
-        model = ModelConfig(ref=str(word_model_dir))
-        config = MixNode(mix=MixConfig(**mix), model=model, max_length=max_length, seed=seed)
-        return Ready(config, inputs, context, said)
-
-    return lay_out
-
-
-@pytest.fixture
-def mix(prepare: Callable[..., Ready]) -> Callable[..., Mixed]:
-    def run_on(*arguments: Any, **settings: Any) -> Mixed:
-        ready = prepare(*arguments, **settings)
-        outcome = STAGE.run(ready.config, ready.inputs, ready.context)
-        assert isinstance(outcome, Done)
-        rows = list(read_rows(ready.context.out_dir / "train.jsonl", Record))
-        return Mixed(outcome, rows, read_model(ready.context.out_dir / "shares.json", MixSummary), ready.said)
-
-    return run_on
-
-
-def manifest(stage: str, config: dict[str, Any]) -> Manifest:
-    return Manifest(
-        node=stage,
-        stage=stage,
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config=config,
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-01-01T00:00:00Z",
-        seconds=0,
-    )
 
 
 def test_without_shares_everything_goes_in_once(mix: Callable) -> None:

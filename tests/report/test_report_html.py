@@ -186,3 +186,12 @@ def test_the_page_stays_below_a_megabyte_whatever_the_texts(tmp_path: Path) -> N
     html = render_html(built(run))
     assert len(html.encode("utf-8")) < 1_000_000
     assert "left out here to keep the page small" in html
+
+
+def test_clusters_lengths_and_balance_of_the_data_are_shown(model: ReportModel) -> None:
+    words = Page(render_html(model)).words()
+    assert "85 records, one kept" in words and "Jaccard similarity to it from 0.74" in words
+    assert "Jaccard 0.74: What does function 1 do??" in words and "31 records, one kept" in words
+    assert "p50 31, p90 140, p99 420, max 1,810; 140,000 in all" in words
+    assert "A limit of 512 cuts 12 records (3,456 tokens)" in words
+    assert "Balance of the kept records" in words and "os 6.0%" in words

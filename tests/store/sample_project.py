@@ -287,10 +287,16 @@ def _record(number: int) -> Record:
 
 def _curated() -> dict[str, object]:
     reasons = {0: ("exact_duplicate",), 1: ("empty_output", "repetition"), 2: ("exact_duplicate",)}
+    same = f"same text as row 4 ({_record(4).id}, faq row 4)"
     findings = {
         row: tuple(
             Finding(
-                record_id=_record(row).id, row=row, filter=reason, reason=reason, action="drop", detail=f"because {row}"
+                record_id=_record(row).id,
+                row=row,
+                filter=reason,
+                reason=reason,
+                action="drop",
+                detail=same if reason == "exact_duplicate" else f"because {row}",
             )
             for reason in found
         )

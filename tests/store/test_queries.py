@@ -15,6 +15,7 @@ from workbench.core.events import NodeCached, RunStarted
 from workbench.core.paths import Project
 from workbench.store import queries
 from workbench.store.connection import IndexMissing, literal
+from workbench.store.curation import curation
 from workbench.store.loader import load_run
 
 DOCS = (Path(__file__).parents[2] / "docs" / "store.md").read_text(encoding="utf-8")
@@ -93,17 +94,13 @@ def test_a_document_is_shown_in_both_arms_in_the_order_asked(indexed: Project) -
     assert all(row.output == expected[row.arm].output for row in rows)
 
 
-def test_the_funnel_and_its_examples(indexed: Project) -> None:
-    funnel = queries.funnel(indexed.index, RUN)
-    assert funnel is not None
-    assert (funnel.rows_in, funnel.rows_out, funnel.quarantined) == (10, 7, 1)
-    first = funnel.reasons[0]
-    assert (first.reason, first.rows, first.only_rows) == ("exact_duplicate", 2, 2)
-    dropped = queries.dropped(indexed.index, RUN, "repetition")
-    assert [(row.row_number, row.answer) for row in dropped] == [(1, HOSTILE)]
-    assert [reason for reason, _ in dropped[0].findings] == ["empty_output", "repetition"]
-    assert [row.row_number for row in queries.dropped(indexed.index, RUN, "exact_duplicate", offset=1)] == [2]
-    assert queries.funnel(indexed.index, "no such run") is None
+def test_the_funnel_and_the_lines_that_were_no_rows(indexed: Project) -> None:
+    found = curation(indexed.index, RUN)
+    assert found is not None
+    assert (found.funnel.rows_in, found.funnel.rows_out, found.quarantined) == (10, 7, 1)
+    first = found.funnel.reasons[0]
+    assert (first.reason, first.rows, first.only) == ("exact_duplicate", 2, 2)
+    assert curation(indexed.index, "no such run") is None
 
 
 def test_runs_nodes_curve_and_generations(indexed: Project) -> None:
@@ -124,8 +121,8 @@ def test_a_run_that_stopped_before_a_node_does_not_borrow_what_another_run_made_
     append_events(directory, [RunStarted(run="stopped", pid=1, nodes=(), resumed=False)])
     append_events(directory, [NodeCached(node="curate", fingerprint=fingerprints["curate"])])
     load_run(indexed.index, directory)
-    funnel = queries.funnel(indexed.index, "stopped")
-    assert funnel is not None and (funnel.rows_in, funnel.quarantined) == (10, 0)
+    found = curation(indexed.index, "stopped")
+    assert found is not None and (found.funnel.rows_in, found.quarantined) == (10, 0)
     assert queries.verdicts(indexed.index) == {RUN: "inconclusive"}
     assert queries.headline(indexed.index, "stopped") is None
     assert queries.comparison(indexed.index, "stopped") == ()

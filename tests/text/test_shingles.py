@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.text.normalise import words
-from workbench.text.shingles import jaccard, ngrams, shingles, token_places, tokens
+from workbench.text.shingles import jaccard, ngrams, shingles, token_count, token_places, tokens
 
 SMALL_SETS = st.sets(st.sampled_from("abcdefgh"))
 
@@ -27,6 +27,11 @@ def test_scripts_without_spaces_give_character_ngrams_also_in_mixed_text() -> No
 @given(st.text(alphabet=st.characters(max_codepoint=0x0DFF)))
 def test_tokens_of_scripts_with_spaces_are_their_words(text: str) -> None:
     assert tokens(text) == words(text)
+
+
+@given(st.text() | st.text(alphabet=st.characters(max_codepoint=0x7F)))
+def test_tokens_are_counted_as_they_are_found(text: str) -> None:
+    assert token_count(text) == len(tokens(text))
 
 
 @given(st.text())

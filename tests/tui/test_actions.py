@@ -16,11 +16,15 @@ from textual.widgets import Input
 from workbench.core.paths import Project
 from workbench.tui.actions import ACTIONS, SCREEN_TITLES, Action, ScreenName, actions_on, help_table, shown_keys
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.screens.clusters import ClustersScreen
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.confirm import ConfirmScreen
 from workbench.tui.screens.data import DataScreen
 from workbench.tui.screens.help import HelpScreen, help_text
 from workbench.tui.screens.home import HomeScreen
+from workbench.tui.screens.pair import PairScreen
+from workbench.tui.screens.record import RecordScreen
+from workbench.tui.screens.restore import RestoreScreen
 from workbench.tui.screens.run import RunScreen
 from workbench.tui.screens.sample import SampleScreen
 from workbench.tui.screens.start import StartScreen
@@ -34,6 +38,10 @@ SCREENS: dict[ScreenName, type[Any]] = {
     "compare": CompareScreen,
     "sample": SampleScreen,
     "data": DataScreen,
+    "record": RecordScreen,
+    "clusters": ClustersScreen,
+    "pair": PairScreen,
+    "restore": RestoreScreen,
     "help": HelpScreen,
 }
 
@@ -81,6 +89,15 @@ async def at(pilot: Any, screen: ScreenName, until: Callable[..., Any]) -> Scree
         app.open_comparison(RUN)
         await until(pilot, lambda: app.screen.query_one("#flips", RowTable).row_count)
         await pilot.press("enter")
+    elif screen in ("record", "clusters", "pair"):
+        app.open_data(RUN)
+        await until(pilot, lambda: app.screen.query_one("#examples", RowTable).row_count)
+        await pilot.press(*(("enter", "enter") if screen == "record" else ("c",)))
+        if screen == "pair":
+            await until(pilot, lambda: app.screen.query_one("#members", RowTable).row_count)
+            await pilot.press("enter", "enter")
+    elif screen == "restore":
+        app.push_screen(RestoreScreen("0a1b2c3d4e5f6071", "a poem"))
     elif screen == "help":
         await pilot.press("question_mark")
     elif screen == "start":

@@ -35,7 +35,6 @@ from workbench.tui.app import DARK, LIGHT, WorkbenchApp
 from workbench.tui.outputs import in_brief, readable
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.confirm import ConfirmScreen
-from workbench.tui.screens.data import DataScreen
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.screens.run import RunScreen
@@ -337,18 +336,6 @@ async def test_more_flips_than_a_page_are_fetched_as_the_cursor_comes_near(
         await until(pilot, lambda: len(cells(app, "#flips")) >= 24)
         await pilot.press("end", "end")
         await until(pilot, lambda: len(cells(app, "#flips")) == 25)
-
-
-async def test_the_data_screen_shows_reasons_and_the_records_they_took(project: Project, until: Until) -> None:
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_screen(pilot, until, "f", screen=DataScreen)
-        await until(pilot, lambda: len(cells(app, "#examples")) == 2)
-        assert "10 rows in → 7 kept" in text_of(app, "#title") and "1 line" in text_of(app, "#title")
-        assert cells(app, "#reasons")[0][:4] == ["✘ drop", "exact_duplicate", "2", "2"]
-        await pilot.press("j", "j")
-        await until(pilot, lambda: [row[0] for row in cells(app, "#examples")] == ["1"])
-        assert "repetition" in text_of(app, "#examples-title")
 
 
 @pytest.mark.parametrize("keys", ["enter", "c", "f"])

@@ -11,7 +11,7 @@ import typer
 
 from workbench import __version__
 from workbench.cli import output
-from workbench.cli.commands import configure, curate, maintain, results, run, suites, tui
+from workbench.cli.commands import ablate, configure, curate, maintain, restore, results, run, suites, tui
 from workbench.cli.state import Invocation
 
 app = typer.Typer(
@@ -49,6 +49,8 @@ def _main(
 
 run.register(app)
 curate.register(app)
+restore.register(app)
+ablate.register(app)
 results.register(app)
 suites.register(app)
 configure.register(app)

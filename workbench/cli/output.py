@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from workbench.core.events import Event
 
 _LINE_EVERY_S = 60.0
+_TELLING_S = 1.0
+_BAR = 20
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -60,6 +62,7 @@ class RunDisplay:
         self._ended = 0
         self._latest: dict[str, float] = {}
         self._last_line = time.monotonic()
+        self._pace = Pace()
 
     def __call__(self, event: Event) -> None:
         """Shows one event."""
@@ -81,12 +84,12 @@ class RunDisplay:
                 self._progress(event.node, event.done, event.total, event.unit, event.message)
             case "node_message":
                 mark = "warning" if event.level == "warning" else "note"
-                self._line(f"  {mark}: {event.node}: {_clean(event.message)}")
+                self._line(f"  {mark}: {event.node}: {clean(event.message)}")
             case "node_finished":
                 self._ended += 1
-                self._line(f"  done    {event.node}  {event.seconds:.1f} s  {_clean(_brief(event.summary))}")
+                self._line(f"  done    {event.node}  {event.seconds:.1f} s  {clean(_brief(event.summary))}")
             case "node_failed":
-                self._line(f"  FAILED  {event.node}: {_clean(event.message)}")
+                self._line(f"  FAILED  {event.node}: {clean(event.message)}")
             case "run_finished":
                 self._moving_line("")
 
@@ -96,9 +99,11 @@ class RunDisplay:
         self._out.close()
 
     def _progress(self, node: str, done: int, total: int | None, unit: str, message: str) -> None:
-        count = f"{done}/{total}" if total is not None else str(done)
+        count = f"{done:,}/{total:,}" if total is not None else f"{done:,}"
         loss = f"  loss {self._latest['loss']:.3f}" if "loss" in self._latest else ""
-        text = f"[{self._ended + 1}/{self._total}] {node}  {count} {unit}{loss}  {_clean(message)}"
+        pace = self._pace.after((node, unit, message), done, total, time.monotonic())
+        said = f"  {clean(message)}" if message else ""
+        text = f"[{self._ended + 1}/{self._total}] {node}{said}  {_bar(done, total)}{count} {unit}{loss}{pace}"
         if self._moving:
             self._moving_line(text)
         elif time.monotonic() - self._last_line > _LINE_EVERY_S:
@@ -116,7 +121,43 @@ class RunDisplay:
             self._out.flush()
 
 
-def _clean(text: str) -> str:
+class Pace:
+    """How fast a piece of work goes, and how long it will still take at that rate.
+
+        pace.after("rows", 0, 50_000, 0.0)        ->  ""
+        pace.after("rows", 20_000, 50_000, 4.0)   ->  "  5,000/s  0:06 left"
+    """
+
+    def __init__(self) -> None:
+        self._work: object = None
+        self._began = (0, 0.0)
+
+    def after(self, work: object, done: int, total: int | None, now_s: float) -> str:
+        """The words for `done` of `total` at the time `now_s`; empty in the first second of another piece of `work`."""
+        if work != self._work or done < self._began[0]:
+            self._work, self._began = work, (done, now_s)
+        since, elapsed = done - self._began[0], now_s - self._began[1]
+        if since <= 0 or elapsed < _TELLING_S:
+            return ""
+        rate = since / elapsed
+        shown = f"  {rate:,.0f}/s" if rate >= 10 else f"  {rate:.2g}/s"
+        if total is None:
+            return shown
+        left = round(max(0, total - done) / rate)
+        minutes = f"{left // 3600}:{left // 60 % 60:02}" if left >= 3600 else f"{left // 60}"
+        return f"{shown}  {minutes}:{left % 60:02} left"
+
+
+def _bar(done: int, total: int | None) -> str:
+    """`#####...............  ` for a quarter; empty where nobody knows the whole."""
+    if not total:
+        return ""
+    full = min(_BAR, _BAR * done // total)
+    return "#" * full + "." * (_BAR - full) + "  "
+
+
+def clean(text: str) -> str:
+    """One line that is safe for a terminal."""
     from workbench.core.wire import printable
 
     return printable(text).replace("\n", " | ")

@@ -8,15 +8,27 @@ score:candidate {"suite": "capitals", "metric": "acc", "doc_hash": "9f..", "valu
 
 from __future__ import annotations
 
-from workbench.core.nodes import CompareNode
+from workbench.core.nodes import AblationArmsNode, AblationNode, CompareNode
 from workbench.core.stage import Context, Inputs, Outcome, Stage
 
 
-def run(config: CompareNode, inputs: Inputs, ctx: Context) -> Outcome:
-    """Compares every configured pair. IncompleteError if an arm is missing or one of its rows is no row."""
-    from workbench.compare.run import compare_run  # numpy: 0.1 s
+def run(config: CompareNode | AblationArmsNode | AblationNode, inputs: Inputs, ctx: Context) -> Outcome:
+    """Compares every configured pair, or the arms of an ablation (`workbench ablate`).
 
-    return compare_run(config, inputs, ctx)
+    IncompleteError if an arm is missing or one of its rows is no row."""
+    if isinstance(config, CompareNode):
+        from workbench.compare.run import compare_run  # numpy: 0.1 s
+
+        return compare_run(config, inputs, ctx)
+    from workbench.compare.ablation import run_ablation, size_arms
+
+    return size_arms(config, inputs, ctx) if isinstance(config, AblationArmsNode) else run_ablation(config, inputs, ctx)
 
 
-STAGE = Stage(name="compare", version=1, config=CompareNode, run=run, libraries=("numpy", "scipy"))
+STAGE = Stage(
+    name="compare",
+    version=1,
+    config=(CompareNode, AblationArmsNode, AblationNode),
+    run=run,
+    libraries=("numpy", "scipy"),
+)

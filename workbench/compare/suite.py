@@ -53,7 +53,7 @@ def compare_suite(
     arms are the same function by construction (a sham adapter), so equal scores leave no doubt, whatever the outputs.
     """
     complete = paired.complete
-    scale = _Scale.of(suite, paired.before[complete], paired.after[complete])
+    scale = Scale.of(suite, paired.before[complete], paired.after[complete])
     obstacles = (*obstacles, *_obstacles(suite, paired, policy))
     measured = _measured(paired, scale, policy, control=control) if complete.any() else None
     if measured is None and complete.any():
@@ -82,7 +82,7 @@ def compare_suite(
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class Scale:
     """What kind of number the metric is."""
 
     unit: str
@@ -93,16 +93,16 @@ class _Scale:
     """Largest possible absolute difference."""
 
     @staticmethod
-    def of(suite: Suite, before: Floats, after: Floats) -> _Scale:
+    def of(suite: Suite, before: Floats, after: Floats) -> Scale:
         sign = -1 if suite.primary_metric in LOWER_IS_BETTER else 1
         if suite.kind == "judge":
-            return _Scale("win_rate", False, 1, 0.5)
+            return Scale("win_rate", False, 1, 0.5)
         if suite.kind == "perplexity":
-            return _Scale("nats_per_token", False, sign, None)
+            return Scale("nats_per_token", False, sign, None)
         both = np.concatenate([before, after])
         if np.all((both == 0) | (both == 1)):
-            return _Scale("accuracy", True, sign, 1.0)
-        return _Scale("score", False, sign, 1.0 if both.min() >= 0 and both.max() <= 1 else None)
+            return Scale("accuracy", True, sign, 1.0)
+        return Scale("score", False, sign, 1.0 if both.min() >= 0 and both.max() <= 1 else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _obstacles(suite: Suite, paired: Paired, policy: Policy) -> list[str]:
     return found
 
 
-def _measured(paired: Paired, scale: _Scale, policy: Policy, *, control: bool) -> _Measured | None:
+def _measured(paired: Paired, scale: Scale, policy: Policy, *, control: bool) -> _Measured | None:
     complete = paired.complete
     before, after = paired.before[complete], paired.after[complete]
     data = differences(
@@ -157,7 +157,7 @@ def _measured(paired: Paired, scale: _Scale, policy: Policy, *, control: bool) -
     return None if gain is None else _Measured(gain, data, complete, identical=equal)
 
 
-def _with_failures(paired: Paired, scale: _Scale, gain: Gain, settings: Settings) -> Gain:
+def _with_failures(paired: Paired, scale: Scale, gain: Gain, settings: Settings) -> Gain:
     """The gain with an interval that holds whatever the failed documents would have scored (worst and best case).
 
     Bounds in the sense of Manski 1989 (J Human Resources 24:343): no assumption on why documents failed.
@@ -184,7 +184,7 @@ def _with_failures(paired: Paired, scale: _Scale, gain: Gain, settings: Settings
     )
 
 
-def _fields(suite: Suite, paired: Paired, scale: _Scale, measured: _Measured, policy: Policy) -> dict[str, object]:
+def _fields(suite: Suite, paired: Paired, scale: Scale, measured: _Measured, policy: Policy) -> dict[str, object]:
     complete, data, gain = measured.complete, measured.data, measured.gain
     before, after = paired.before[complete], paired.after[complete]
     cells = transitions(before, after) if scale.binary else None
@@ -237,7 +237,7 @@ def _group_fields(table: GroupTable) -> dict[str, object]:
     }
 
 
-def _both_parsed(paired: Paired, scale: _Scale, settings: Settings) -> dict[str, object]:
+def _both_parsed(paired: Paired, scale: Scale, settings: Settings) -> dict[str, object]:
     """Gain where an answer could be read in both arms; nothing if all could be, for then it is the gain itself."""
     both = paired.parsed_before & paired.parsed_after
     chosen = both & paired.complete

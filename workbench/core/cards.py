@@ -24,7 +24,8 @@ class FileSource(Wire):
     kind: Literal["file"]
     """A local source."""
     path: str
-    """Relative to the project (which it may not leave), or absolute. JSONL, JSON, CSV, TSV, Parquet or plain text."""
+    """Relative to the project (which it may not leave), or absolute. JSONL, JSON, CSV, TSV, Parquet, Arrow, text, a
+    dataset saved by `save_to_disk`; all but the tables also with .gz, .bz2, .xz or .zst."""
 
 
 class HubSource(Wire):
@@ -35,11 +36,24 @@ class HubSource(Wire):
     id: str
     """Such as `tatsu-lab/alpaca`."""
     split: str = "train"
-    """Split of the dataset."""
+    """Split of the dataset, or several: `train+test`."""
     revision: str | None = None
     """Commit, tag or branch; name one to make runs repeatable."""
     config: str | None = None
     """Configuration (subset) of the dataset."""
+    folder: str | None = None
+    """Folder of the repository that is read; None reads what the dataset itself says."""
+
+
+class LlamaFactorySource(Wire):
+    """An entry of LLaMA-Factory's `dataset_info.json`."""
+
+    kind: Literal["llama_factory"]
+    """A dataset described for LLaMA-Factory."""
+    path: str
+    """The `dataset_info.json`, or the folder that holds it."""
+    entry: str
+    """Name of the entry."""
 
 
 class BuilderSource(Wire):
@@ -62,7 +76,7 @@ class Card(Wire):
     """What the data is, for people."""
     licence: str = "unknown"
     """SPDX identifier where there is one."""
-    source: Annotated[FileSource | HubSource | BuilderSource, Field(discriminator="kind")]
+    source: Annotated[FileSource | HubSource | LlamaFactorySource | BuilderSource, Field(discriminator="kind")]
     """Where the data is."""
     format: FormatName = "auto"
     """Shape of the rows; `auto` looks at each row and takes the vote."""

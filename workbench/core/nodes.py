@@ -6,6 +6,8 @@ change the output.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from workbench.core.cards import Card
 from workbench.core.config import (
     ArmConfig,
@@ -35,15 +37,27 @@ class IngestNode(Wire):
 
 
 class CurateNode(Wire):
-    """Cleans all datasets together. Inputs: `ingest:NAME` of the data and of datasets behind suites.
+    """Cleans all datasets together. Inputs: `ingest:NAME` of the data, of datasets behind suites and of `against`.
 
-    Gives records.jsonl, dropped.jsonl (Drop), findings.jsonl (Finding), edges.jsonl (Edge), funnel.json (Funnel)."""
+    Gives records.jsonl, dropped.jsonl (Drop), findings.jsonl (Finding), edges.jsonl (Edge), funnel.json (Funnel), and
+    index/ (a segment for the saved index) where `curate.near_duplicates.index` names one."""
 
     curate: CurateConfig
     datasets: tuple[str, ...]
     """Datasets to clean; the other inputs are read for decontamination alone."""
     suites: tuple[Suite, ...]
     suites_dir: str
+    model: ModelConfig
+    """Its tokenizer counts; IFD runs it."""
+    max_length: int
+    """Tokens that training will read."""
+    endpoint: EndpointConfig | None = None
+    """The judge of `curate.rating`."""
+    restored: tuple[str, ...] = ()
+    """Ids of records that a person took back: no reason drops them."""
+    segment: str = ""
+    """Name of the data's own segment in the saved index: hash of the data's artifacts; empty without an index."""
+    seed: int
 
 
 class SynthNode(Wire):
@@ -62,6 +76,9 @@ class SynthNode(Wire):
     seed: int
 
 
+MixRows = Literal["filtered", "all", "random", "dropped"]
+
+
 class MixNode(Wire):
     """Composes the training set. Inputs: `curate`, `synth`.
 
@@ -72,6 +89,9 @@ class MixNode(Wire):
     """Its tokenizer counts the trainable tokens."""
     max_length: int
     seed: int
+    rows: MixRows = "filtered"
+    """Which of the curated rows are used: those that passed, all, all but a random part with as many trainable tokens
+    as were dropped, or the dropped alone. Only `workbench ablate` asks for others than `filtered`."""
 
 
 class TrainNode(Wire):
@@ -122,6 +142,49 @@ class CompareNode(Wire):
     """Level for Holm and the detectable effect."""
     max_failed_fraction: float
     not_run: tuple[str, ...] = ()
+
+
+class AblationArm(Wire):
+    """One arm of an ablation: which rows, and the nodes that were made from them."""
+
+    rows: MixRows
+    mixed: tuple[str, ...]
+    """Inputs with its training set: one, or one per seed for `random`."""
+    scored: tuple[str, ...]
+    """Inputs with its scores, one per seed in the order of the seeds."""
+
+
+class AblationArmsNode(Wire):
+    """Measures the training sets of an ablation before anything is trained. Inputs: `mix:ARM` of every arm.
+
+    Gives arms.json (AblationArms)."""
+
+    arms: tuple[AblationArm, ...]
+    rows_read: int
+    """Sequences that each training reads: steps times batch."""
+
+
+class AblationNode(Wire):
+    """Does a filter help? Inputs: `compare:arms`, every `score:ARM-sSEED`, and the base's scores.
+
+    Gives ablation.json (Ablation), ablation.md."""
+
+    arms: tuple[AblationArm, ...]
+    seeds: tuple[int, ...]
+    suites: tuple[Suite, ...]
+    compare: CompareConfig
+    alpha: float
+    max_failed_fraction: float
+    steps: int
+    question: str
+    """What is being ablated, for the heading."""
+    command: str
+    """How to reproduce the run."""
+    strict: bool
+    base: str
+    """Input with the base's scores, for orientation."""
+    limits: tuple[str, ...] = ()
+    """What a reader should know that the numbers do not say."""
 
 
 class GateNode(Wire):

@@ -21,17 +21,73 @@ class ReasonCount(Wire):
     """Up to three excerpts."""
 
 
+class DuplicateCluster(Wire):
+    """One of the largest duplicate clusters."""
+
+    kept: str
+    """Id of the record that stayed, or of the best of a cluster that went as a whole."""
+    rows: int
+    """Rows in the cluster, exact copies included."""
+    lowest_jaccard: float = 1.0
+    """Smallest similarity of a member to the kept record."""
+    excerpt: Text = ""
+    """Beginning of the kept record."""
+    members: tuple[Text, ...] = ()
+    """Beginnings of up to three other members, each with its similarity."""
+
+
+class TokenLengths(Wire):
+    """How long the kept records are, and what a limit would cut."""
+
+    unit: Literal["tokens", "words"]
+    counter: str
+    """What counted: the model's tokenizer with its template, or words."""
+    quantiles: dict[str, int]
+    """Length that `p50`, `p90`, `p99` and `max` of the records do not exceed (nearest rank)."""
+    total: int
+    trainable: int = 0
+    """Tokens learned: answers, and documents whole."""
+    max_length: int | None = None
+    """The limit looked at."""
+    rows_cut: int = 0
+    """Kept rows that lose their end."""
+    tokens_cut: int = 0
+    answers_cut_away: int = 0
+    """Rows of which no answer token is left within the limit; they are dropped (`no_trainable_tokens`)."""
+
+
+class BalanceGroup(Wire):
+    """Kept rows with one property."""
+
+    value: Text
+    rows: int
+    share: float
+
+
+class BalanceTable(Wire):
+    """How evenly the kept rows are spread over one property."""
+
+    by: str
+    """`topic`, `dataset`, `answer`, `length`, `style` or `language`."""
+    groups: tuple[BalanceGroup, ...]
+    """Largest first, at most ten."""
+    distinct: int
+    effective: float
+    """exp of the Shannon entropy: as many equally frequent values would be as diverse."""
+
+
 class Funnel(Wire):
     """What happened to every row between a file and the training set."""
 
     rows_in: int
     rows_out: int
     reasons: tuple[ReasonCount, ...]
-    largest_clusters: tuple[tuple[str, int], ...] = ()
-    """Kept record's id and size of its duplicate cluster, largest first, at most ten."""
-    token_quantiles: dict[str, int] = {}
-    """Quantiles (`p50`, `p90`, `p99`, `max`) of record length; unit in `token_unit`."""
-    token_unit: str = "words"
+    largest_clusters: tuple[DuplicateCluster, ...] = ()
+    """Largest first, at most ten."""
+    lengths: TokenLengths | None = None
+    balance: tuple[BalanceTable, ...] = ()
+    restored: int = 0
+    """Rows kept against a reason to drop them, because a person said so."""
     near_duplicate_settings: dict[str, float | int | str] = {}
 
 
@@ -46,6 +102,10 @@ class Share(Wire):
     trainable_tokens: int
     repeat: float
     """Rows used divided by rows there were: above 1 means repetition."""
+    replay: bool = False
+    """Whether it is general data against forgetting."""
+    missed: Text = ""
+    """Why the share was missed by more than rounding, where it was."""
 
 
 class MixSummary(Wire):
@@ -56,6 +116,12 @@ class MixSummary(Wire):
     trainable_tokens: int
     token_counter: str
     """What counted the tokens."""
+    over_max_length: int = 0
+    """Records that lose their end."""
+    without_trainable_tokens: int = 0
+    """Records left out because no answer token is within the limit."""
+    thumbs_down: int = 0
+    """Records left out because they are marked as bad answers."""
 
 
 class TrainSummary(Wire):
@@ -229,6 +295,110 @@ class Comparison(Wire):
     judge: JudgeTrust | None = None
     not_run: tuple[str, ...] = ()
     """What a reader might expect and was not done, each with the reason."""
+
+
+AblationRows = Literal["all", "filtered", "random", "dropped"]
+
+
+class ArmSize(Wire):
+    """What one arm of an ablation is trained on."""
+
+    arm: AblationRows
+    rows: int
+    """Of the training set; the smallest where seeds differ."""
+    trainable_tokens: int
+    passes: float
+    """Times that training reads each row."""
+
+
+class AblationArms(Wire):
+    """The training sets of an ablation."""
+
+    arms: tuple[ArmSize, ...]
+    warnings: tuple[str, ...] = ()
+    """Arms that are too small to say much."""
+
+
+class AblationLevel(Wire):
+    """One arm on one suite: the score of each seed's adapter, and of the base."""
+
+    arm: str
+    """`all`, `filtered`, `random`, `dropped` or `base`."""
+    value: float
+    """Mean over seeds."""
+    by_seed: tuple[float, ...]
+
+
+class AblationSuite(Wire):
+    """`filtered` against another arm on one suite, over documents and seeds.
+
+    `gain` is filtered minus the other, turned so that positive is better whatever the metric's direction."""
+
+    suite: str
+    metric: str
+    role: Literal["target", "general", "safety", "anchor"]
+    unit: Literal["accuracy", "nats_per_token", "score", "win_rate"]
+    gated: bool
+    margin: float
+    higher_is_better: bool
+    n: int
+    """Documents scored in every arm and seed."""
+    failed: int
+    """Of them, documents that failed in some arm or seed."""
+    obstacles: tuple[str, ...] = ()
+    """Why the suite cannot be compared."""
+    gain: Interval
+    gain_se: float
+    by_seed: tuple[float, ...]
+    """Gain of each seed's pair of adapters."""
+    seed_sd: float
+    """Standard deviation of the gain between seeds, beyond what the documents' noise explains."""
+    seed_share: float
+    """Share of the variance that more seeds would shrink; the rest is up to the documents."""
+    method: str
+    """How the interval was computed."""
+    p_better: float
+    """One-sided p of no gain."""
+    p_better_holm: float
+    """The same, Holm-corrected over the target suites of the pair."""
+    p_worse: float
+    """One-sided p of no loss."""
+    mde: float
+    """Smallest true difference found with 80% power at the level used, with these documents and seeds."""
+
+
+class AblationPair(Wire):
+    """`filtered` against one other arm."""
+
+    before: AblationRows
+    suites: tuple[AblationSuite, ...]
+
+
+AblationState = Literal["help", "hurt", "mixed", "no evidence", "not comparable"]
+
+
+class Ablation(Wire):
+    """Do the filters help? `filtered` against `random`, a random drop of as many tokens, decides."""
+
+    question: str
+    state: AblationState
+    headline: str
+    """One sentence for the top of the report."""
+    reasons: tuple[str, ...]
+    """The numbers that decided, and what limits the answer."""
+    exit_code: int
+    command: str
+    seeds: tuple[int, ...]
+    steps: int
+    confidence: float
+    alpha: float
+    arms: tuple[ArmSize, ...]
+    levels: dict[str, tuple[AblationLevel, ...]]
+    """By suite."""
+    pairs: tuple[AblationPair, ...]
+    """The deciding one first."""
+    limits: tuple[str, ...] = ()
+    """What the numbers do not say."""
 
 
 SuiteState = Literal["not comparable", "not informative", "regressed", "improved", "non-inferior", "inconclusive"]

@@ -18,7 +18,7 @@ class Wire(BaseModel):
 
 def storable(text: str) -> str:
     """`text` with lone surrogates replaced by U+FFFD, so that UTF-8 and the database accept it."""
-    return _SURROGATES.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def printable(text: str) -> str:

@@ -1,55 +1,73 @@
-"""The rows of one curation and everything found out about them.
+"""The rows of a curation, a batch of JSON lines at a time: nothing else of them is held in memory.
 
-    batch = Batch.of(records)
-    batch.add(3, "length", "too_long", "drop", "2417 words, at most 2000 wanted")
-    batch.kept_rows()  ->  [0, 1, 2, 4, ...]
+    parts = training_parts(config, inputs)    # one per dataset: path of its records.jsonl, rows
+    for batch in batches(parts): ...          # Batch(dataset="tickets", first_row=2000, lines=[b'{"id": ...', ...])
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
-from workbench.core.records import Drop, Finding, Record
+from workbench.core.nodes import CurateNode
+from workbench.core.stage import Artifact, Inputs
+
+BATCH_ROWS = 1000
+_BATCH_BYTES = 4_000_000
+_BLOCK_BYTES = 1 << 20
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class DataPart:
+    """The records of one dataset."""
+
+    dataset: str
+    path: Path
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """All rows of the node and what has been found out about them so far."""
+    """Neighbouring rows of one dataset."""
 
-    original: list[Record]
-    """As read: what is kept of a dropped row."""
-    records: list[Record]
-    """As repaired: what is examined and passed on."""
-    findings: list[list[Finding]]
-    """What was found about each row."""
+    dataset: str
+    path: Path
+    first_line: int
+    """One-based line in `path`."""
+    first_row: int
+    """Zero-based row of the whole curation."""
+    lines: list[bytes]
+    """One record each, without the newline."""
 
-    def add(self, row: int, name: str, reason: str, action: Literal["drop", "flag", "repair"], detail: str) -> None:
-        """Writes down one finding."""
-        found = Finding(
-            record_id=self.original[row].id, row=row, filter=name, reason=reason, action=action, detail=detail
-        )
-        self.findings[row].append(found)
 
-    def count(self, row: int, action: str) -> int:
-        """Findings of one action on a row."""
-        return sum(finding.action == action for finding in self.findings[row])
+def training_parts(config: CurateNode, inputs: Inputs) -> list[DataPart]:
+    """The records to clean, dataset after dataset: the order that row numbers count."""
+    artifacts = {name: inputs[f"ingest:{name}"] for name in config.datasets}
+    return [DataPart(name, artifact.part("records.jsonl"), _rows(artifact)) for name, artifact in artifacts.items()]
 
-    def kept_rows(self) -> list[int]:
-        """Rows without a reason to be dropped."""
-        return [row for row in range(len(self.records)) if not self.count(row, "drop")]
 
-    def drops(self) -> list[Drop]:
-        """Every row that goes, as it was read, with everything found about it."""
-        kept = set(self.kept_rows())
-        return [
-            Drop(row=row, record=record, findings=tuple(self.findings[row]))
-            for row, record in enumerate(self.original)
-            if row not in kept
-        ]
+def batches(parts: Sequence[DataPart]) -> Iterator[Batch]:
+    """All rows in order, at most 1,000 and some 4 MB at a time."""
+    first_row = 0
+    for part in parts:
+        first_line, size, lines = 1, 0, list[bytes]()
+        with part.path.open("rb") as stream:
+            for line in stream:
+                lines.append(line.rstrip(b"\n"))
+                size += len(line)
+                if len(lines) == BATCH_ROWS or size >= _BATCH_BYTES:
+                    yield Batch(part.dataset, part.path, first_line, first_row, lines)
+                    first_line, first_row = first_line + len(lines), first_row + len(lines)
+                    size, lines = 0, []
+        if lines:
+            yield Batch(part.dataset, part.path, first_line, first_row, lines)
+            first_row += len(lines)
 
-    @classmethod
-    def of(cls, records: Sequence[Record]) -> Batch:
-        """Rows about which nothing is known yet."""
-        return cls(list(records), list(records), [[] for _ in records])
+
+def _rows(artifact: Artifact) -> int:
+    known = next((part.rows for part in artifact.manifest.parts if part.path == "records.jsonl"), None)
+    if known is not None:
+        return known
+    with artifact.part("records.jsonl").open("rb") as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(_BLOCK_BYTES), b""))

@@ -1,28 +1,23 @@
-"""From bytes to text: compression, byte order marks, UTF-16 and Latin-1, lines with their offsets.
+"""From bytes to text, in constant memory: byte order marks, UTF-16 and Latin-1, lines with their offsets.
 
-b'{"a": "caf\\xc3\\xa9"}\\n'   ->  Line(number=1, byte=0, text='{"a": "café"}')
+b'{"a": "caf\\xc3\\xa9"}\\n'   ->  Line(number=1, byte=0, text='{"a": "café"}', ...)
 b'{"a": "caf\\xe9"}\\n'       ->  the same, with a warning that the file was read as Windows-1252
 b'{"a": "\\xc3\\xa9"}\\n{"a": "\\xe9"}\\n'   ->  UTF-8, one bad line: a lone surrogate stands for the byte
+
+A line ends at `\\n`, `\\r\\n` or `\\r`.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
+import codecs
 import re
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from workbench.core.errors import UsageError
-from workbench.ingest.rows import DataFile, ReadOptions, RowProblem
+from workbench.core.records import Quarantined
+from workbench.ingest.compressed import ByteBlocks
+from workbench.ingest.rows import DataFile, Place, ReadOptions, RowProblem, rejected, too_long
 
-MAX_EXPANDED_BYTES = 8 << 30
-"""A compressed file that grows beyond this is refused."""
-MAX_EXPANSION = 200
-"""So is one that grows to more than so many times its size: text shrinks to a fifth, a bomb to a thousandth."""
-_EXPANSION_FREE_BYTES = 64 << 20
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -30,23 +25,28 @@ _BOMS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _HEAD_BYTES = 4096
-_SCAN_BYTES = 1 << 20
-_CONTINUATION = bytes(range(0x80, 0xC0))
-_STRAY_BYTE = re.compile("[\udc80-\udcff]")
+_JUDGED_BYTES = 1 << 20
+_SPARE_BYTES = 16
+"""For the line end and the characters around a cut."""
+_HIGH_CONTROLS = frozenset(range(0x80, 0xA0))
+_UNASSIGNED = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
+"""Bytes that Windows-1252 does not use."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_STRAY = "workbench.stray"
+"""Name of the error handler for UTF-16 and UTF-32: one lone surrogate for what is no character."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How a file's bytes are to be read."""
-
-    name: str
-    start: int = 0
-    """Bytes of the byte order mark."""
+def _stray(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError), error
+    return "\udcff", error.end
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+codecs.register_error(_STRAY, _stray)
+
+
+class Line(NamedTuple):
     """One line without its end."""
 
     number: int
@@ -55,64 +55,202 @@ class Line:
     """Offset of its first byte."""
     text: str
     """Bytes that do not fit the encoding are lone surrogates; `refuse_bad_bytes` finds them."""
-    cut: bool = False
+    cut: bool
     """The line was longer than allowed: only its beginning is in `text`."""
+    end: str
+    """The line end; empty only for the last line of a file."""
 
 
-class _Expanding(io.RawIOBase):
-    """A gzip stream that refuses to grow without end."""
+class TextFile:
+    """The text of one file from beginning to end; for one pass, by `lines` or by `blocks`.
 
-    def __init__(self, file: DataFile) -> None:
-        super().__init__()
-        self._gzip = gzip.GzipFile(file.path)
-        self._name = file.name
-        self._limit = min(MAX_EXPANDED_BYTES, max(_EXPANSION_FREE_BYTES, MAX_EXPANSION * file.path.stat().st_size))
-        self._expanded = 0
+    What is not UTF-8 is said through `options.warn`, when it is met.
+    """
 
-    def readable(self) -> bool:
-        return True
+    def __init__(self, file: DataFile, options: ReadOptions) -> None:
+        self.file = file
+        self.encoding = "utf-8"
+        """As far as is known: the first byte beyond ASCII decides between UTF-8 and an 8-bit encoding."""
+        self.start = 0
+        """Bytes of the byte order mark."""
+        self.unread = (1, 0)
+        """Line and byte of the first line that was not given whole."""
+        self.torn = ""
+        """What stands in the last line before damage, which `whole_lines` leaves out."""
+        self._options = options
+        self._bytes = ByteBlocks(file)
+        self._judged = False
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed: Buffer has no len
-        try:
-            data = self._gzip.read(len(buffer))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UsageError(f"compressed file is damaged: {error}", where=self._name) from None
-        self._expanded += len(data)
-        if self._expanded > self._limit:
-            raise UsageError(
-                f"compressed file grows beyond {self._limit >> 20} MiB",
-                where=self._name,
-                next_step="if it is what it should be, unpack it yourself and name the unpacked file",
-            )
-        buffer[: len(data)] = data
-        return len(data)
+    @property
+    def damage(self) -> RowProblem | None:
+        """Why the text ended too early; known when the pass is over."""
+        if self._bytes.damage is None:
+            return None
+        return RowProblem("damaged_file", f"{self._bytes.damage}; what stands before was read")
 
-    def close(self) -> None:
-        self._gzip.close()
-        super().close()
+    def lines(self, max_bytes: int) -> Iterator[Line]:
+        """The lines; of one longer than `max_bytes` only the beginning is kept in memory."""
+        offset = 0
+        for number, (piece, dropped) in enumerate(_pieces(self._utf8_or_narrow(), max_bytes, self._size), start=1):
+            offset = offset or self.start
+            content = piece.rstrip(b"\r\n")
+            end = piece[len(content) :].decode("ascii")
+            text = content.decode("ascii") if content.isascii() else self._decoded(content)
+            self.unread = (number, offset)
+            yield Line(number, offset, text, len(content) + dropped > max_bytes, end)
+            offset += self._size(piece) + dropped
+            if end:
+                self.unread = (number + 1, offset)
+
+    def whole_lines(self, max_bytes: int) -> Iterator[Line]:
+        """As `lines`, without the line that damage has torn."""
+        for line in self.lines(max_bytes):
+            if self.damage and not line.end:
+                self.torn = line.text
+            else:
+                yield line
+
+    def damaged_row(self, row: int) -> Quarantined | None:
+        """The quarantined entry for the damage behind `row` rows, if there is any; for readers of lines."""
+        if (damage := self.damage) is None:
+            return None
+        return rejected(Place(self.file.name, row, *self.unread), damage, self.torn)
+
+    def blocks(self) -> Iterator[str]:
+        """The text in pieces of arbitrary length."""
+        decoder: codecs.IncrementalDecoder | None = None
+        for block in self._raw_blocks():
+            if decoder is None and (self._judged or not block.isascii()):
+                decoder = codecs.getincrementaldecoder(self.encoding)(self._errors())
+            yield block.decode("ascii") if decoder is None else decoder.decode(block)
+        if decoder is not None and (rest := decoder.decode(b"", final=True)):
+            yield rest
+
+    def byte_length(self, text: str) -> int:
+        """Bytes that `text` takes in its file."""
+        if self.encoding in _WIDE:
+            return len(text.encode(self.encoding, "surrogatepass"))
+        return len(text) if text.isascii() else len(text.encode(self.encoding, "surrogateescape"))
+
+    def _errors(self) -> str:
+        return _STRAY if self.encoding in _WIDE else "surrogateescape"
+
+    def _decoded(self, line: bytes) -> str:
+        if self.encoding in _WIDE:
+            return line.decode("utf-8", "surrogatepass")  # as `_utf8_or_narrow` made it
+        return line.decode(self.encoding, "surrogateescape")
+
+    def _size(self, piece: bytes) -> int:
+        """Bytes in the file of a piece of what `_utf8_or_narrow` gives."""
+        return self.byte_length(self._decoded(piece)) if self.encoding in _WIDE else len(piece)
+
+    def _utf8_or_narrow(self) -> Iterator[bytes]:
+        """Blocks in which `\\n` is one byte: UTF-16 and UTF-32 as UTF-8, everything else as it is."""
+        decoder: codecs.IncrementalDecoder | None = None
+        for block in self._raw_blocks():
+            if self.encoding not in _WIDE:
+                yield block
+                continue
+            if decoder is None:
+                decoder = codecs.getincrementaldecoder(self.encoding)(_STRAY)
+            yield decoder.decode(block).encode("utf-8", "surrogatepass")
+        if decoder is not None:
+            yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+    def _raw_blocks(self) -> Iterator[bytes]:
+        """Bytes behind the byte order mark; `encoding` is right for each block when it is given."""
+        passed = 0
+        for block in _with_head(self._bytes):
+            start = self._begin(block) if passed == 0 else 0
+            if not self._judged and not block.isascii():
+                self._judge(passed)
+            passed += len(block)
+            yield block[start:]
+
+    def _begin(self, head: bytes) -> int:
+        """Looks for a byte order mark, or for UTF-16 without one; gives the mark's length."""
+        for mark, name in _BOMS:
+            if head.startswith(mark):
+                self.encoding, self.start, self._judged = name, len(mark), True
+                if name in _WIDE:
+                    self._options.warn(f"{self.file.name}: read as {name.upper()} (byte order mark)")
+                return len(mark)
+        if wide := _unmarked_utf16(head[:_HEAD_BYTES]):
+            self.encoding, self._judged = wide, True
+            why = "no byte order mark, but every other byte is zero"
+            self._options.warn(f"{self.file.name}: read as {wide.upper()} ({why})")
+        return 0
+
+    def _judge(self, start: int) -> None:
+        """UTF-8 if any line with other than ASCII is valid UTF-8, else an 8-bit encoding; all before is ASCII."""
+        self._judged = True
+        self.encoding = _narrow_encoding(ByteBlocks(self.file, start))
+        if self.encoding != "utf-8":
+            said = f"not UTF-8, read as {self.encoding}; convert the file if letters look wrong"
+            self._options.warn(f"{self.file.name}: {said}")
 
 
-def open_bytes(file: DataFile) -> IO[bytes]:
-    """The file's bytes, expanded if it is gzip."""
-    return io.BufferedReader(_Expanding(file)) if file.path.suffix == ".gz" else file.path.open("rb")
+def refuse_bad_bytes(text: str) -> None:
+    """RowProblem `bad_encoding` if `text`, as decoded, holds what is no character of its encoding."""
+    if text.isascii():
+        return
+    if stray := _SURROGATE.search(text):
+        code = ord(stray.group())
+        what = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code < 0xDCFF else "something"
+        raise RowProblem("bad_encoding", f"{what} at character {stray.start() + 1} is no text in the file's encoding")
 
 
-def sniff(file: DataFile, options: ReadOptions) -> Encoding:
-    """The encoding, judged by all bytes; what is neither UTF-8 nor empty is said through `options.warn`."""
-    with open_bytes(file) as stream:
-        head = stream.read(_HEAD_BYTES)
-    for mark, name in _BOMS:
-        if head.startswith(mark):
-            if name != "utf-8":
-                options.warn(f"{file.name}: read as {name.upper()} (byte order mark)")
-            return Encoding(name, len(mark))
-    if wide := _unmarked_utf16(head):
-        options.warn(f"{file.name}: read as {wide.upper()} (no byte order mark, but every other byte is zero)")
-        return Encoding(wide)
-    name = _narrow_encoding(file)
-    if name != "utf-8":
-        options.warn(f"{file.name}: not UTF-8, read as {name}; convert the file if letters look wrong")
-    return Encoding(name)
+def checked_line(line: Line, max_bytes: int) -> str:
+    """The text of a line. Raises RowProblem `too_long` or `bad_encoding`."""
+    if line.cut:
+        raise too_long("line", max_bytes)
+    refuse_bad_bytes(line.text)
+    return line.text
+
+
+def _with_head(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, with at least `_HEAD_BYTES` in the first block if there are so many."""
+    head = b""
+    for block in blocks:
+        if len(head) < _HEAD_BYTES:
+            head += block
+            if len(head) < _HEAD_BYTES:
+                continue
+            block = head
+        yield block
+    if 0 < len(head) < _HEAD_BYTES:
+        yield head
+
+
+def _pieces(
+    blocks: Iterable[bytes], max_bytes: int, size: Callable[[bytes], int] = len
+) -> Iterator[tuple[bytes, int]]:
+    """Lines with their ends; behind each, the size of what was taken out of the middle of one that is too long."""
+    held, dropped = b"", 0
+    for block in blocks:
+        pieces = (held + block).splitlines(keepends=True)
+        # A line that ends in \r may go on with \n in the next block.
+        held = pieces.pop() if pieces and not pieces[-1].endswith(b"\n") else b""
+        for piece in pieces:
+            yield piece, dropped
+            dropped = 0
+        if len(held) > max_bytes + _SPARE_BYTES:
+            end = b"\r" if held.endswith(b"\r") else b""
+            kept = _whole_characters(held[: max_bytes + 1])
+            dropped += size(held[len(kept) : len(held) - len(end)])
+            held = kept + end
+    if held:
+        yield held, dropped
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """`data` without a UTF-8 character that is cut at its end."""
+    for back in range(1, min(4, len(data)) + 1):
+        if data[-back] >= 0xC0:
+            return data[:-back]
+        if data[-back] < 0x80:
+            break
+    return data
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
@@ -126,80 +264,27 @@ def _unmarked_utf16(head: bytes) -> str | None:
     return "utf-16-be" if even > 0.8 * half and odd == 0 else None
 
 
-def _narrow_encoding(file: DataFile) -> str:
-    """UTF-8 if any line with other than ASCII is valid UTF-8 (or none is invalid), else an 8-bit encoding."""
-    valid = invalid = 0
+def _narrow_encoding(blocks: Iterable[bytes]) -> str:
+    """UTF-8 or an 8-bit encoding, judged by lines up to the first that is UTF-8 and not ASCII."""
     high_controls: set[int] = set()
-    inside_line = False
-    with open_bytes(file) as stream:
-        while piece := stream.readline(_SCAN_BYTES):
-            if inside_line:
-                piece = piece.lstrip(_CONTINUATION)
-            inside_line = not piece.endswith(b"\n")
-            if piece.isascii():
-                continue
-            if _is_utf8(piece):
-                valid += 1
-            else:
-                invalid += 1
-                high_controls |= {byte for byte in piece if 0x80 <= byte < 0xA0}
-    if invalid == 0 or valid > 0:
+    invalid = False
+    for piece, _ in _pieces(blocks, _JUDGED_BYTES):
+        if piece.isascii():
+            continue
+        if _is_utf8(piece):
+            return "utf-8"
+        invalid = True
+        high_controls |= set(piece) & _HIGH_CONTROLS
+    if not invalid:
         return "utf-8"
-    # Windows-1252 is Latin-1 with typographic quotes and dashes where Latin-1 has control codes; five are unassigned.
-    return "windows-1252" if high_controls.isdisjoint({0x81, 0x8D, 0x8F, 0x90, 0x9D}) else "latin-1"
+    # Windows-1252 is Latin-1 with typographic quotes and dashes where Latin-1 has control codes.
+    return "windows-1252" if high_controls.isdisjoint(_UNASSIGNED) else "latin-1"
 
 
 def _is_utf8(piece: bytes) -> bool:
-    """Whether a piece is UTF-8, apart from a character cut at its end when the line goes on."""
+    """Whether a line, of which the middle may be missing, is UTF-8."""
     try:
         piece.decode("utf-8")
     except UnicodeDecodeError as error:
-        return not piece.endswith(b"\n") and error.end == len(piece) and error.reason == "unexpected end of data"
+        return error.start > _JUDGED_BYTES - 4
     return True
-
-
-def whole_text(file: DataFile, encoding: Encoding) -> str:
-    """The file's text without byte order mark; bytes that do not fit are lone surrogates (UTF-8) or U+FFFD (others)."""
-    with open_bytes(file) as stream:
-        data = stream.read()[encoding.start :]
-    return data.decode(encoding.name, "surrogateescape" if encoding.name == "utf-8" else "replace")
-
-
-def byte_length(text: str, encoding: Encoding) -> int:
-    """Bytes that `text` takes in its file."""
-    return len(text.encode(encoding.name, "surrogateescape" if encoding.name == "utf-8" else "replace"))
-
-
-def lines(file: DataFile, encoding: Encoding, max_bytes: int) -> Iterator[Line]:
-    """The file's lines; of one longer than `max_bytes` only the beginning is kept in memory. Only `\\n` ends a line."""
-    if encoding.name == "utf-8":
-        yield from _utf8_lines(file, encoding.start, max_bytes)
-        return
-    offset = encoding.start
-    for number, text in enumerate(io.StringIO(whole_text(file, encoding), newline="\n"), start=1):
-        size = byte_length(text, encoding)
-        yield Line(number, offset, text.rstrip("\r\n"), cut=size > max_bytes)
-        offset += size
-
-
-def _utf8_lines(file: DataFile, start: int, max_bytes: int) -> Iterator[Line]:
-    with open_bytes(file) as stream:
-        stream.read(start)
-        offset, number = start, 0
-        while piece := stream.readline(max_bytes + 2):  # room for \r\n
-            number += 1
-            size = len(piece)
-            while not piece.endswith(b"\n") and (more := stream.readline(_SCAN_BYTES)):
-                size += len(more)
-                piece = piece[:max_bytes] + more[-1:]  # the end tells whether the line is over
-            content = piece.rstrip(b"\r\n")
-            cut = len(content) > max_bytes or size > max_bytes + 2
-            yield Line(number, offset, content.decode("utf-8", "surrogateescape"), cut)
-            offset += size
-
-
-def refuse_bad_bytes(text: str) -> None:
-    """RowProblem `bad_encoding` if `text` holds a byte that is no UTF-8."""
-    if stray := _STRAY_BYTE.search(text):
-        byte = ord(stray.group()) - 0xDC00
-        raise RowProblem("bad_encoding", f"byte 0x{byte:02x} at character {stray.start() + 1} is no UTF-8")

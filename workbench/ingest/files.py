@@ -3,6 +3,7 @@
     data/rows.jsonl     ->  that file
     data/               ->  every data file in it, at any depth, in name order
     data/part-*.csv     ->  every match, in name order
+    saved/              ->  the tables that `save_to_disk` wrote there, split by split
 
 A relative path stays inside the project, symbolic links included. An absolute path may point anywhere, but a link that
 was found in such a folder may not lead out of it.
@@ -10,18 +11,23 @@ was found in such a folder may not lead out of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from workbench.core.cards import FileSource
 from workbench.core.errors import UsageError
 from workbench.core.paths import inside
 from workbench.core.wire import storable
-from workbench.ingest.readers.registry import READERS, TEXT_SUFFIXES, is_readable, suffix_of
+from workbench.ingest.readers.registry import KINDS, TEXT_SUFFIXES, holds_rows, is_readable, suffix_of
 from workbench.ingest.rows import DataFile
+from workbench.ingest.saved import SavedTables, saved_tables
+from workbench.ingest.splits import split_of
 
 UNITS_FROM = 10
 """With so many text files, a file falls on one side of the held-out split as a whole; with fewer, a section does."""
+INDEX_NAMES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
+"""Files that say something about data files."""
 
 
 def data_files(source: FileSource, project: Path, where: str, warn: Callable[[str], object]) -> list[DataFile]:
@@ -30,14 +36,18 @@ def data_files(source: FileSource, project: Path, where: str, warn: Callable[[st
     if not Path(source.path).is_absolute():
         inside(project, str(anchor), where=where)
     try:
-        found = _found(anchor, pattern, source.path, where)
-    except PermissionError:
-        raise UsageError(f"{source.path} cannot be read: permission denied", where=where) from None
-    if found != [anchor]:
-        _refuse_links_out(found, anchor, where)
-        found = _without_stray_text(found, warn)
-    text_files = sum(suffix_of(file) in TEXT_SUFFIXES for file in found)
-    return [DataFile(file, _name(file, project), text_files >= UNITS_FROM) for file in found]
+        found, saved = _found(anchor, pattern, source.path, where)
+        if found != [anchor]:
+            _refuse_links_out(found, anchor, where)
+            found = _without_notes(found, warn)
+    except PermissionError as error:
+        place = storable(str(error.filename or source.path))
+        raise UsageError(f"{place} cannot be read: permission denied", where=where) from None
+    are_units = sum(suffix_of(file) in TEXT_SUFFIXES for file in found) >= UNITS_FROM
+    return [
+        DataFile(file, _name(file, project), are_units, saved.get(file) or split_of(_told(file, anchor, project)))
+        for file in found
+    ]
 
 
 def _anchor(target: Path) -> tuple[Path, str | None]:
@@ -48,30 +58,70 @@ def _anchor(target: Path) -> tuple[Path, str | None]:
     return target, None
 
 
-def _found(anchor: Path, pattern: str | None, given: str, where: str) -> list[Path]:
-    kinds = f"known kinds: {', '.join(READERS)}"
+def _found(anchor: Path, pattern: str | None, given: str, where: str) -> tuple[list[Path], SavedTables]:
+    """Files, and the splits of those that a saved dataset lists."""
+    kinds = f"known kinds: {', '.join(KINDS)}"
     if pattern is not None:
-        matches = _readable(anchor.glob(pattern), anchor)
+        matches, saved = _readable(_matches(anchor, pattern, given, where), anchor)
         if not matches:
             raise UsageError(f"no data file matches {given}", where=where, next_step=f"check the pattern; {kinds}")
-        return matches
+        return matches, saved
     if anchor.is_dir():
-        held = _readable(anchor.rglob("*"), anchor)
+        held, saved = _readable(_walk(anchor), anchor)
         if not held:
             raise UsageError(f"folder {given} holds no data file", where=where, next_step=kinds)
-        return held
+        return held, saved
     if anchor.is_file():
-        return [anchor]
+        return [anchor], {}
     if anchor.exists():
         raise UsageError(f"{given} is neither a file nor a folder", where=where)
     advice = "check source.path in the card; a relative path starts at the project"
     raise UsageError(f"file {given} does not exist", where=where, next_step=advice)
 
 
-def _readable(paths: Iterable[Path], anchor: Path) -> list[Path]:
-    """Data files among `paths` in name order, without hidden ones."""
-    visible = (path for path in paths if not any(part.startswith(".") for part in path.relative_to(anchor).parts))
-    return sorted(path for path in visible if is_readable(path) and path.is_file())
+def _matches(anchor: Path, pattern: str, given: str, where: str) -> Iterator[Path]:
+    """Files that match, and all below folders that do."""
+    try:
+        matches = sorted(set(anchor.glob(pattern)))
+    except (ValueError, NotImplementedError) as error:
+        raise UsageError(f"{given} is no pattern: {error}", where=where) from None
+    for match in matches:
+        if match.is_file():
+            yield match
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, links to folders not followed. Raises PermissionError for one that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        for name in names:
+            yield Path(parent, name)
+
+
+def _readable(paths: Iterable[Path], anchor: Path) -> tuple[list[Path], SavedTables]:
+    """Data files among `paths` in name order, without hidden ones and without those that only tell about others."""
+    visible = sorted(
+        path
+        for path in set(paths)
+        if not any(part.startswith(".") for part in path.relative_to(anchor).parts) and path.is_file()
+    )
+    saved: SavedTables = {}
+    in_saved: set[Path] = set()
+    for state in (path for path in visible if path.name == "state.json"):
+        if (tables := saved_tables(state)) is not None:
+            saved |= tables
+            in_saved.add(state.parent)
+    kept = [path for path in visible if path in saved or (path.parent not in in_saved and _is_data(path))]
+    return kept, saved
+
+
+def _is_data(path: Path) -> bool:
+    if path.name in INDEX_NAMES:
+        return False
+    return is_readable(path) or (not path.suffix and holds_rows(DataFile(path, path.name)))
 
 
 def _refuse_links_out(found: list[Path], anchor: Path, where: str) -> None:
@@ -85,13 +135,24 @@ def _refuse_links_out(found: list[Path], anchor: Path, where: str) -> None:
             )
 
 
-def _without_stray_text(found: list[Path], warn: Callable[[str], object]) -> list[Path]:
+def _without_notes(found: list[Path], warn: Callable[[str], object]) -> list[Path]:
     """Without the notes that lie beside data: a README is no training text."""
-    tables = [file for file in found if suffix_of(file) not in TEXT_SUFFIXES]
+    tables = [file for file in found if suffix_of(file) not in TEXT_SUFFIXES or _is_misnamed(file)]
     if tables and len(tables) < len(found):
-        names = ", ".join(file.name for file in found if file not in tables)
+        names = ", ".join(file.name for file in found if file not in set(tables))
         warn(f"left out, because there are data files beside them: {storable(names)}")
     return tables or found
+
+
+def _is_misnamed(file: Path) -> bool:
+    return suffix_of(file) == ".txt" and holds_rows(DataFile(file, file.name))
+
+
+def _told(file: Path, anchor: Path, project: Path) -> str:
+    """The part of a path that was chosen for the data: not that of a scratch directory outside of the project."""
+    if file.is_relative_to(project):
+        return file.relative_to(project).as_posix()
+    return file.name if file == anchor else file.relative_to(anchor.parent).as_posix()
 
 
 def _name(file: Path, project: Path) -> str:

@@ -1,7 +1,8 @@
-"""The held-out split: whole clusters, chosen by hash.
+"""The held-out split: whole clusters, chosen by hash, from a few numbers per record.
 
-    split(records, fraction=0.1, most=200, seed=0)
-    ->  Split(train=[...], heldout=[HeldOut(record, cluster="9f3a..."), ...])
+    chooser = Chooser(scratch)
+    for record in records: chooser.add(record)
+    chooser.choose(fraction=0.1, most=200, seed=0)   ->  Chosen(cluster_of={3: "9f3a...", 17: "b20c..."}, clusters=940)
 
 Records are tied when they are duplicates or near-duplicates, when they answer the same prompt (of five words or more),
 or when they were cut from the same thing (`source.part_of`). What is tied stays together. Clusters are taken in the
@@ -10,90 +11,97 @@ order of a hash of their content and the seed: the order of the rows plays no pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workbench.core.fingerprints import short_id
 from workbench.core.records import Record
-from workbench.ingest.clusters import join_equal, join_texts
+from workbench.ingest.clusters import Ties
 from workbench.text.normalise import normalised, words
-from workbench.text.union_find import UnionFind
 
 _TELLING_PROMPT_WORDS = 5
 """Records that share a shorter prompt ("Continue.") are not tied by it."""
+_RECORDS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """One record kept away from training."""
+class Chosen:
+    """Which records are held out."""
 
-    record: Record
-    cluster: str
-    """Id of its cluster: that of the smallest record id in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Both sides, each in the order of the input."""
-
-    train: list[Record]
-    heldout: list[HeldOut]
+    cluster_of: dict[int, str]
+    """Position of each held-out record, ascending, to the name of its cluster: the smallest record id in it."""
     clusters: int
     """Clusters in all."""
 
 
-def split(records: Sequence[Record], fraction: float, most: int, seed: int) -> Split:
-    """Holds out about `fraction` of the records, at most `most`, in whole clusters; at least one record if possible.
+class Chooser:
+    """Takes the records one by one, then chooses."""
 
-    Clusters with a record that has no answer to test on, or one marked as bad, stay in training.
-    """
-    clusters = _clusters(records)
-    wanted = min(most, max(1, round(fraction * len(records)))) if fraction > 0 else 0
-    cluster_of: dict[int, str] = {}
-    for name, members in sorted(clusters.items(), key=lambda item: short_id([seed, item[0]])):
-        fits = len(cluster_of) + len(members) <= wanted and len(members) < len(records)
-        if fits and all(_is_testable(records[position]) for position in members):
-            cluster_of |= dict.fromkeys(members, name)
-    return Split(
-        train=[record for position, record in enumerate(records) if position not in cluster_of],
-        heldout=[HeldOut(records[position], cluster_of[position]) for position in sorted(cluster_of)],
-        clusters=len(clusters),
-    )
+    def __init__(self, scratch: Path | None = None) -> None:
+        self._ties = Ties(scratch)
+        self._ids = array("Q")
+        self._testable = bytearray()
+        self._waiting: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """Takes one more record."""
+        self._ids.append(int(record.id, 16))
+        self._testable.append(bool(record.answer().strip()) and record.label is not False)
+        self._waiting.append(record)
+        if len(self._waiting) == _RECORDS_AT_ONCE:
+            self._tie()
+
+    def choose(self, fraction: float, most: int, seed: int) -> Chosen:
+        """About `fraction` of the records, at most `most`, in whole clusters; at least one record if possible.
+
+        Clusters with a record that has no answer to test on, or one marked as bad, stay in training.
+        """
+        import numpy as np
+
+        self._tie()
+        labels = self._ties.labels()
+        rows = np.argsort(labels, kind="stable")
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(labels[rows])) + 1))
+        sizes = np.diff(np.append(starts, len(rows)))
+        names = np.minimum.reduceat(np.array(self._ids, dtype=np.uint64)[rows], starts)
+        testable = np.minimum.reduceat(np.frombuffer(self._testable, dtype=np.uint8)[rows], starts)
+        order = np.argsort(np.fromiter((_place(seed, int(name)) for name in names), np.uint64, len(names)))
+        wanted = min(most, max(1, round(fraction * len(rows))))
+        cluster_of: dict[int, str] = {}
+        for cluster in order[(testable[order] > 0) & (sizes[order] < len(rows))]:
+            if len(cluster_of) + sizes[cluster] <= wanted:
+                members = rows[starts[cluster] : starts[cluster] + sizes[cluster]]
+                cluster_of |= dict.fromkeys(members.tolist(), f"{names[cluster]:016x}")
+        return Chosen(dict(sorted(cluster_of.items())), len(starts))
+
+    def _tie(self) -> None:
+        records, self._waiting = self._waiting, []
+        if records:
+            texts = [record.full_text() for record in records]
+            self._ties.add(texts, list(map(_telling_prompt, records)), [record.source.part_of for record in records])
 
 
-def heldout_document(held: HeldOut) -> dict[str, Any]:
+def _place(seed: int, name: int) -> int:
+    """Where a cluster stands among all: 64 bits that no order of rows can change."""
+    return int(short_id([seed, f"{name:016x}"]), 16)
+
+
+def heldout_document(record: Record, cluster: str) -> dict[str, Any]:
     """The row of heldout.jsonl: the text to predict, the prompt before it, group and cluster."""
-    row = {"text": held.record.answer(), "group": _group(held.record), "cluster": held.cluster}
-    return row if held.record.kind == "document" else row | {"prompt": held.record.prompt()}
+    row = {"text": record.answer(), "group": _group(record), "cluster": cluster}
+    return row if record.kind == "document" else row | {"prompt": record.prompt()}
 
 
-def prompt_document(held: HeldOut) -> dict[str, Any]:
+def prompt_document(record: Record, cluster: str) -> dict[str, Any]:
     """The row of prompts.jsonl: what to ask and the answer the data gives."""
-    return {
-        "prompt": held.record.prompt(),
-        "reference": held.record.answer(),
-        "group": _group(held.record),
-        "cluster": held.cluster,
-    }
-
-
-def _clusters(records: Sequence[Record]) -> dict[str, list[int]]:
-    """Positions of tied records under the smallest record id among them."""
-    sets = UnionFind(len(records))
-    join_texts(sets, [record.full_text() for record in records])
-    join_equal(sets, [_telling_prompt(record) for record in records])
-    join_equal(sets, [record.source.part_of for record in records])
-    return {min(records[position].id for position in members): members for members in sets.clusters()}
+    return {"prompt": record.prompt(), "reference": record.answer(), "group": _group(record), "cluster": cluster}
 
 
 def _telling_prompt(record: Record) -> str | None:
     prompt = record.prompt()
     return normalised(prompt) if len(words(prompt)) >= _TELLING_PROMPT_WORDS else None
-
-
-def _is_testable(record: Record) -> bool:
-    return bool(record.answer().strip()) and record.label is not False
 
 
 def _group(record: Record) -> str:

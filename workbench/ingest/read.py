@@ -1,7 +1,9 @@
 """From a dataset card to records: files, rows, shapes.
 
-    read_records(Card(name="tickets", source=FileSource(kind="file", path="tickets.jsonl")), project)
-    ->  Reading(records=[...], quarantined=[...], shapes={"alpaca": 298, "text": 2}, ...)
+    card = Card(name="tickets", source=FileSource(kind="file", path="tickets.jsonl"))
+    for item in stream_records(card, project, tally := Tally()):
+        ...                        Record or Quarantined, one at a time
+    tally                      ->  Tally(records=300, quarantined=2, shapes={"alpaca": 298, "text": 2}, ...)
 
 Every row ends as a record or in quarantine.
 """
@@ -9,21 +11,23 @@ Every row ends as a record or in quarantine.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from workbench.core.cards import Card, FileSource, HubSource
+from workbench.core.cards import Card, FileSource, HubSource, LlamaFactorySource
 from workbench.core.errors import IncompleteError, UsageError, WorkbenchError
 from workbench.core.records import Quarantined, Record, Source, record_id
 from workbench.core.wire import storable
 from workbench.ingest.files import data_files
 from workbench.ingest.formats.registry import check_columns, detect, named, renamed
 from workbench.ingest.formats.shape import Parsed
+from workbench.ingest.llama_factory import INDEX, Entry, canonical, load_entry
 from workbench.ingest.readers import hub
 from workbench.ingest.readers.registry import reader_of
 from workbench.ingest.rows import RawRow, ReadOptions, Row, RowProblem, RowStream, rejected_row
+from workbench.ingest.splits import SPLITS
 
 PROGRESS_ROWS = 1000
 """Rows between two looks at `on_rows`."""
@@ -38,25 +42,40 @@ class ReadingStopped(Exception):
 
 
 @dataclass(slots=True)
-class Reading:
-    """What became of the rows."""
+class Tally:
+    """What became of the rows, in numbers."""
 
-    records: list[Record] = field(default_factory=list)
-    quarantined: list[Quarantined] = field(default_factory=list)
+    records: int = 0
+    quarantined: int = 0
     shapes: Counter[str] = field(default_factory=Counter)
     """Format to number of records."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Quarantined rows by reason."""
     columns: dict[str, None] = field(default_factory=dict)
     """Columns seen, in order."""
+    examples: dict[str, Quarantined] = field(default_factory=dict)
+    """The first quarantined row of each reason."""
 
     @property
     def rows(self) -> int:
         """Rows read."""
-        return len(self.records) + len(self.quarantined)
+        return self.records + self.quarantined
 
-    @property
-    def reasons(self) -> Counter[str]:
-        """Quarantined rows by reason."""
-        return Counter(row.reason for row in self.quarantined)
+    def reject(self, row: Quarantined) -> Quarantined:
+        """Counts a quarantined row."""
+        self.quarantined += 1
+        self.reasons[row.reason] += 1
+        self.examples.setdefault(row.reason, row)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A dataset that is small enough to be held in memory."""
+
+    records: list[Record]
+    quarantined: list[Quarantined]
+    tally: Tally
 
 
 def read_records(
@@ -65,61 +84,87 @@ def read_records(
     warn: Callable[[str], object] = lambda message: None,
     on_rows: Callable[[int], bool] = lambda rows: True,
 ) -> Reading:
-    """Records and quarantined rows of a card with a file or hub source; relative paths start at `project`.
-
-    `on_rows` hears the number of rows read now and then; where it returns False, ReadingStopped is raised. Raises
-    UsageError if nothing can be read as the card says, IncompleteError if there is no record, PrerequisiteError if the
-    hub cannot be reached.
-    """
-    check_columns(card)
-    reading = Reading()
-    for item in islice(_rows(card, project, warn), card.limit):
+    """As `stream_records`, everything at once."""
+    reading = Reading([], [], Tally())
+    for item in stream_records(card, project, reading.tally, warn, on_rows):
         if isinstance(item, Quarantined):
             reading.quarantined.append(item)
         else:
-            _take(item, card, reading)
-        if reading.rows % PROGRESS_ROWS == 0 and not on_rows(reading.rows):
-            raise ReadingStopped
-    if problem := _nothing_read(card, reading):
-        raise problem
-    _say_what_is_odd(card, reading, warn)
+            reading.records.append(item)
     return reading
 
 
-def _rows(card: Card, project: Path, warn: Callable[[str], object]) -> RowStream:
+def stream_records(
+    card: Card,
+    project: Path,
+    tally: Tally,
+    warn: Callable[[str], object] = lambda message: None,
+    on_rows: Callable[[int], bool] = lambda rows: True,
+) -> Iterator[Record | Quarantined]:
+    """Records and quarantined rows of a card with a file or hub source, counted in `tally`.
+
+    Relative paths start at `project`. `on_rows` hears the number of rows read now and then; where it returns False,
+    ReadingStopped is raised. Raises UsageError if nothing can be read as the card says, IncompleteError, at the end, if
+    there was no record, PrerequisiteError if the hub cannot be reached.
+    """
+    check_columns(card)
+    entry = load_entry(card.source, card, project) if isinstance(card.source, LlamaFactorySource) else None
+    rows = islice(_rows(card, entry, project, warn), _limit(card, entry))
+    for number, item in enumerate(rows, start=1):
+        yield tally.reject(item) if isinstance(item, Quarantined) else _taken(item, card, entry, tally)
+        if number % PROGRESS_ROWS == 0 and not on_rows(number):
+            raise ReadingStopped
+    if problem := _nothing_read(card, tally):
+        raise problem
+    _say_what_is_odd(tally, warn)
+
+
+def _limit(card: Card, entry: Entry | None) -> int | None:
+    limits = [limit for limit in (card.limit, entry.num_samples if entry else None) if limit is not None]
+    return min(limits, default=None)
+
+
+def _rows(card: Card, entry: Entry | None, project: Path, warn: Callable[[str], object]) -> RowStream:
     options = ReadOptions(card.max_line_bytes, warn)
-    if isinstance(card.source, HubSource):
-        return hub.read(card.source, options)
-    assert isinstance(card.source, FileSource), card.source
-    return _rows_of_files(card.source, project, f"dataset card {card.name}", options)
+    source = card.source if entry is None else entry.source
+    if isinstance(source, HubSource):
+        return hub.read(source, options)
+    assert isinstance(source, FileSource), source
+    return _rows_of_files(source, project, f"dataset card {card.name}", options)
 
 
 def _rows_of_files(source: FileSource, project: Path, where: str, options: ReadOptions) -> RowStream:
     for file in data_files(source, project, where, options.warn):
+        empty = True
         try:
-            yield from reader_of(file)(file, options)
+            for item in reader_of(file, options)(file, options):
+                empty = False
+                yield item
         except OSError as error:
             raise UsageError(f"file cannot be read: {error.strerror or error}", where=file.name) from None
+        if empty:
+            options.warn(f"{file.name}: no row in it")
 
 
-def _take(raw: RawRow, card: Card, reading: Reading) -> None:
-    """Adds a row as a record, or to the quarantine."""
-    if len(reading.columns) < _KEPT_NAMES:
-        reading.columns.update(dict.fromkeys(raw.values))
+def _taken(raw: RawRow, card: Card, entry: Entry | None, tally: Tally) -> Record | Quarantined:
+    """A row as a record, or for the quarantine."""
+    if len(tally.columns) < _KEPT_NAMES:
+        tally.columns.update(dict.fromkeys(raw.values))
     try:
-        row = renamed(raw.values, card.columns)
+        row = canonical(raw.values, entry) if entry else renamed(raw.values, card.columns)
         shape = detect(row) if card.format == "auto" else named(card.format)
         record = _record(shape.parse(row), row, raw, card.name)
     except RowProblem as problem:
-        reading.quarantined.append(rejected_row(raw, problem))
-        return
-    reading.records.append(record)
-    reading.shapes[shape.name] += 1
+        return tally.reject(rejected_row(raw, problem))
+    tally.records += 1
+    tally.shapes[shape.name] += 1
+    return record
 
 
 def _record(parsed: Parsed, row: Row, raw: RawRow, dataset: str) -> Record:
     topic = next((row[name] for name in _TOPIC_COLUMNS if isinstance(row.get(name), str) and row[name]), None)
     part_of = row["part_of"] if isinstance(row.get("part_of"), str | int) else raw.part_of
+    split = row.get("split")
     return Record(
         id=record_id(parsed.kind, parsed.messages, parsed.chosen, parsed.rejected, parsed.text),
         kind=parsed.kind,
@@ -135,31 +180,34 @@ def _record(parsed: Parsed, row: Row, raw: RawRow, dataset: str) -> Record:
             row=raw.place.row,
             line=raw.place.line,
             part_of=None if part_of is None else storable(str(part_of)),
+            split=SPLITS.get(split.strip().lower(), raw.split) if isinstance(split, str) else raw.split,
         ),
         topic=None if topic is None else storable(topic),
     )
 
 
-def _nothing_read(card: Card, reading: Reading) -> WorkbenchError | None:
+def _nothing_read(card: Card, tally: Tally) -> WorkbenchError | None:
     """Why there is no record, or None if there is one; what the card can change is a UsageError."""
     where = f"dataset card {card.name}"
-    found = "columns found: " + _listed(reading.columns)
-    absent = [own for own in card.columns.values() if own not in reading.columns]
-    if absent and reading.columns and len(reading.columns) < _KEPT_NAMES:
+    found = "columns found: " + _listed(tally.columns)
+    absent = [own for own in card.columns.values() if own not in tally.columns]
+    if absent and tally.columns and len(tally.columns) < _KEPT_NAMES:
         return UsageError(f"columns: no row has a column {absent[0]!r}", where=where, next_step=found)
-    if reading.records:
+    if tally.records:
         return None
-    if not reading.rows:
+    if not tally.rows:
         return IncompleteError("the dataset is empty: no row was found", where=where)
-    reason, count = reading.reasons.most_common(1)[0]
-    example = next(row for row in reading.quarantined if row.reason == reason)
+    reason, count = tally.reasons.most_common(1)[0]
+    example = tally.examples[reason]
     place = example.file if example.line is None else f"{example.file}:{example.line}"
-    story = f"{reason} in {count} of {reading.rows} rows, first at {place}: {example.detail}"
-    if not reading.columns:
+    story = f"{reason} in {count} of {tally.rows} rows, first at {place}: {example.detail}"
+    if not tally.columns:
         return IncompleteError(f"no row could be read: {story}", where=where)
     advice = f"{found}; set `format`, or map yours with `columns: {{program's name: your name}}`"
     if reason in _NOT_ABOUT_COLUMNS:
         advice = f"change the data, or name another file; {found}"
+    if example.file.endswith(INDEX):
+        advice = "it is an index; name one of its entries: source: {kind: llama_factory, path: ..., entry: ...}"
     return UsageError(f"no row fits format {card.format}: {story}", where=where, next_step=advice)
 
 
@@ -168,11 +216,11 @@ def _listed(columns: dict[str, None]) -> str:
     return ", ".join(names[:_SHOWN_NAMES]) + (", ..." if len(names) > _SHOWN_NAMES else "")
 
 
-def _say_what_is_odd(card: Card, reading: Reading, warn: Callable[[str], object]) -> None:
-    if reading.quarantined:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in reading.reasons.most_common())
-        warn(f"{len(reading.quarantined)} of {reading.rows} rows went to quarantine ({reasons}); see quarantine.jsonl")
-    minority = sum(reading.shapes.values()) - max(reading.shapes.values())
+def _say_what_is_odd(tally: Tally, warn: Callable[[str], object]) -> None:
+    if tally.quarantined:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in tally.reasons.most_common())
+        warn(f"{tally.quarantined} of {tally.rows} rows went to quarantine ({reasons}); see quarantine.jsonl")
+    minority = sum(tally.shapes.values()) - max(tally.shapes.values())
     if minority:
-        shapes = ", ".join(f"{name} {count}" for name, count in reading.shapes.most_common())
+        shapes = ", ".join(f"{name} {count}" for name, count in tally.shapes.most_common())
         warn(f"{minority} rows have another shape than most and were read as what they are ({shapes})")

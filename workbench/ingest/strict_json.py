@@ -1,19 +1,29 @@
-"""JSON as the standard has it: no NaN, no repeated keys, no bottomless nesting.
+"""JSON as the standard has it: no NaN, no repeated keys, no bottomless nesting; numbers remember how they are written.
 
 parse('{"a": 1}')           ->  {"a": 1}
 parse('{"a": 1, "a": 2}')   ->  RowProblem("duplicate_key", "key 'a' appears twice")
+parse('{"a": 1')            ->  Unfinished("bad_json", ...)
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections import Counter
 from typing import Any, NoReturn
 
-from workbench.ingest.rows import RowProblem
+from workbench.ingest.rows import RowProblem, WrittenNumber
 
 MAX_DEPTH = 100
 """Levels of lists and objects in one row. Real rows have fewer than ten; the parser itself gives up near a thousand."""
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
+_LONGEST_TOKEN = 16
+"""Characters of the longest thing that is reported where it begins, strings apart: `-Infinity`, an escaped pair."""
+
+
+class Unfinished(RowProblem):
+    """The text may be the beginning of a value: the error is at its end."""
 
 
 def parse(text: str) -> Any:
@@ -31,8 +41,10 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
+        cut = error.msg.startswith("Unterminated string") or error.pos >= len(text) - _LONGEST_TOKEN
         # Relative to the value: the caller knows where in the file that is.
-        raise RowProblem("bad_json", f"not JSON: {error.msg} at character {error.pos - start + 1}") from None
+        detail = f"not JSON: {error.msg.removesuffix(' starting at')} at character {error.pos - start + 1}"
+        raise (Unfinished if cut else RowProblem)("bad_json", detail) from None
     except RecursionError:
         raise RowProblem("too_deep", f"nested more than {MAX_DEPTH} levels deep") from None
     except ValueError as error:  # a number of more than 4,300 digits
@@ -45,18 +57,24 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
 
 def skip_space(text: str, position: int) -> int:
     """The first position from `position` on that holds no JSON white space."""
-    while position < len(text) and text[position] in _SPACE:
-        position += 1
-    return position
+    found = _SPACE.match(text, position)
+    assert found, position
+    return found.end()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for position, name in enumerate(names) if name in names[:position])
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise RowProblem("duplicate_key", f"key {repeated!r} appears twice in one object")
     return values
+
+
+def _number(written: str) -> WrittenNumber:
+    number = WrittenNumber(written, written)
+    if math.isinf(number):
+        raise ValueError(f"number {written[:40]} is too large")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -76,4 +94,4 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_refuse_constant)

@@ -40,7 +40,7 @@ def new_run_id(project: Project, name: str, now: datetime | None = None) -> str:
 def spawn(project: Project, arguments: list[str], name: str = "run") -> str:
     """Starts `workbench ARGUMENTS --run-id RUN` in a session of its own and returns RUN at once.
 
-    `arguments` begin with `run` or `demo`. Output goes to the run's log.txt.
+    `arguments` begin with `run`, `demo` or `ablate`. Output goes to the run's log.txt.
     """
     run = new_run_id(project, name)
     log_path = project.runs / run / "log.txt"

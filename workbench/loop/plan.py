@@ -9,8 +9,8 @@ what it reads from outside: so the whole plan can be compared with the cache bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workbench.compare.power import refuse_small_margins
@@ -25,6 +25,7 @@ from workbench.core.nodes import (
     IngestNode,
     JudgeNode,
     MixNode,
+    MixRows,
     ReportNode,
     ScoreNode,
     SynthNode,
@@ -33,8 +34,12 @@ from workbench.core.nodes import (
 from workbench.core.stage import STAGES, StageName
 from workbench.core.suites import Documents, Suite, read_documents, suite_path
 from workbench.core.wire import Wire
+from workbench.loop.decisions import restored_records
 from workbench.loop.registry import stages
 from workbench.loop.settings import load_card, load_suite
+
+ABLATION = "compare:ablation"
+"""The node that answers in the plan of `workbench ablate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Node:
     external: dict[str, str]
     libraries: dict[str, str]
     fingerprint: str
+    known_as: dict[str, str] = field(default_factory=dict)
+    """Input to the name by which its stage asks for it, where that is another: `{"mix:random-s1": "mix"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +69,46 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class Draft:
+    """A node before its fingerprint is known."""
+
     name: str
     stage: StageName
     config: Wire
     inputs: tuple[str, ...]
+    known_as: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a configuration names, read and checked."""
+
+    data: tuple[str, ...]
+    """Datasets to train on, replayed ones included."""
+    cards: dict[str, Card]
+    """Those, and the datasets behind suites and decontamination."""
+    suites: tuple[Suite, ...]
+    """With margins."""
+
+    @property
+    def measured(self) -> tuple[Suite, ...]:
+        """The suites as scoring and curation see them."""
+        return tuple(without_policy(suite) for suite in self.suites)
 
 
 def build_plan(config: LoopConfig, project: Path, command: str = "workbench run") -> Plan:
     """The plan of a loop. Raises UsageError for cards, suites or files that are missing or wrong."""
-    return _fingerprinted(_drafts(config, project, command), project)
+    return fingerprinted(_drafts(config, project, command), project)
 
 
-def build_curate_plan(config: LoopConfig, project: Path, card: Card) -> Plan:
-    """The plan of `workbench curate FILE`: one dataset, decontaminated against the given suites."""
-    suites = tuple(_without_policy(_suite(config, project, entry)) for entry in config.score.suites)
-    cards = {card.name: card, **_cards_behind(suites, config, project, known={card.name})}
+def build_curate_plan(config: LoopConfig, project: Path, card: Card, against: Sequence[Card] = ()) -> Plan:
+    """The plan of `workbench curate FILE`: one dataset, decontaminated against suites and the datasets `against`."""
+    suites = tuple(without_policy(_suite(config, project, entry)) for entry in config.score.suites)
+    given = {known.name: known for known in (card, *against)}
+    cards = given | _cards_behind(suites, config, project, known=set(given))
     drafts = [_ingest(name, found, config.seed) for name, found in cards.items()]
-    drafts.append(_curate(config, (card.name,), tuple(cards), suites))
-    return _fingerprinted(drafts, project)
+    drafts.append(_curate(config, project, (card.name,), tuple(cards), suites))
+    return fingerprinted(drafts, project)
 
 
 def select(plan: Plan, *, only: str | None, first: str | None, last: str | None) -> set[str]:
@@ -100,38 +128,48 @@ def _stage(name: str) -> StageName:
     return next(stage for stage in STAGES if stage == name)
 
 
-def _drafts(config: LoopConfig, project: Path, command: str) -> list[_Draft]:
-    data_cards = {name: load_card(project, config.datasets_dir, name) for name in config.data}
+def _drafts(config: LoopConfig, project: Path, command: str) -> list[Draft]:
+    scene = read_scene(config, project)
+    arms = tuple(resolved(arm, config) for arm in config.score.arms)
+    drafts = ingesting(scene, config)
+    if any(arm.adapter in ("train", "sham") for arm in arms):
+        drafts += curating(config, project, scene)
+        drafts.append(mixing(config, "mix"))
+        drafts.append(training(config, "train", mixed="mix", seed=config.seed))
+    drafts += [scoring(config, arm, scene.measured) for arm in arms]
+    drafts += _judging(config, scene.measured)
+    return drafts + _verdict(config, scene.suites, drafts, command)
+
+
+def read_scene(config: LoopConfig, project: Path) -> Scene:
+    """Cards and suites of a configuration. UsageError for what is missing, wrong, or cannot be judged."""
+    replayed = config.mix.replay.datasets
+    data = tuple(dict.fromkeys((*config.data, *replayed)))
+    data_cards = {name: load_card(project, config.datasets_dir, name) for name in data}
     named = tuple(_suite(config, project, entry) for entry in config.score.suites)
-    suites = named + (_heldout_suites(data_cards.values(), named) if config.score.heldout else ())
+    suites = named + (_heldout_suites(data_cards.values(), named, replayed) if config.score.heldout else ())
     if not suites:
         raise UsageError("nothing to score on: no suite and no held-out data", where="score.suites")
     _refuse_equal_names(suites)
     if config.gate.refuse_undetectable and data_cards:
         _refuse_undetectable(suites, config, project)
-    cards = data_cards | _cards_behind(suites, config, project, known=set(data_cards))
-    arms = tuple(_resolved(arm, config) for arm in config.score.arms)
-    measured = tuple(_without_policy(suite) for suite in suites)
-    drafts = [_ingest(name, card, config.seed) for name, card in cards.items()]
-    if any(arm.adapter in ("train", "sham") for arm in arms):
-        if not data_cards:
-            raise UsageError("an arm uses the adapter of this run, but there is no data to train on", where="data")
-        drafts += _training(config, tuple(data_cards), tuple(cards), measured)
-    drafts += [_score(config, arm, measured) for arm in arms]
-    drafts += _judging(config, measured)
-    return drafts + _verdict(config, suites, drafts, command)
+    return Scene(data, data_cards | _cards_behind(suites, config, project, known=set(data_cards)), suites)
 
 
-def _training(
-    config: LoopConfig, data: tuple[str, ...], cards: tuple[str, ...], suites: tuple[Suite, ...]
-) -> list[_Draft]:
-    """curate > synth > mix > train."""
-    drafts = [_curate(config, data, cards, suites)]
-    sources = ["curate"]
+def ingesting(scene: Scene, config: LoopConfig) -> list[Draft]:
+    """`ingest:NAME` for every dataset."""
+    return [_ingest(name, card, config.seed) for name, card in scene.cards.items()]
+
+
+def curating(config: LoopConfig, project: Path, scene: Scene) -> list[Draft]:
+    """`curate` and, where there are strategies, `synth`; UsageError if there is no data."""
+    if not scene.data:
+        raise UsageError("an arm uses the adapter of this run, but there is no data to train on", where="data")
+    drafts = [_curate(config, project, scene.data, tuple(scene.cards), scene.measured)]
     if config.synth.strategies:
         used = {strategy.endpoint for strategy in config.synth.strategies}
         drafts.append(
-            _Draft(
+            Draft(
                 "synth",
                 "synth",
                 SynthNode(
@@ -139,37 +177,61 @@ def _training(
                     strategies=config.synth.strategies,
                     endpoints={name: endpoint for name, endpoint in config.endpoints.items() if name in used},
                     model=config.model,
-                    suites=suites,
+                    suites=scene.measured,
                     suites_dir=config.suites_dir,
                     seed=config.seed,
                 ),
-                ("curate", *_ingests(_datasets_of(suites))),
+                ("curate", *_ingests(_datasets_of(scene.suites))),
             )
         )
-        sources.append("synth")
-    max_length = config.train.max_length or config.model.max_length
-    mix = MixNode(mix=config.mix, model=config.model, max_length=max_length, seed=config.seed)
-    drafts.append(_Draft("mix", "mix", mix, tuple(sources)))
-    train = TrainNode(train=config.train, model=config.model, seed=config.seed)
-    drafts.append(_Draft("train", "train", train, ("mix",)))
     return drafts
 
 
-def _score(config: LoopConfig, arm: ArmConfig, suites: tuple[Suite, ...]) -> _Draft:
+def mixing(config: LoopConfig, name: str, rows: MixRows = "filtered", seed: int | None = None) -> Draft:
+    """A training set of some of the curated rows."""
+    node = MixNode(
+        mix=config.mix,
+        model=config.model,
+        max_length=_train_length(config),
+        seed=config.seed if seed is None else seed,
+        rows=rows,
+    )
+    return Draft(name, "mix", node, ("curate", "synth") if config.synth.strategies else ("curate",))
+
+
+def training(config: LoopConfig, name: str, *, mixed: str, seed: int) -> Draft:
+    """An adapter from the training set `mixed`."""
+    node = TrainNode(train=config.train, model=config.model, seed=seed)
+    return Draft(name, "train", node, (mixed,), _known_as(mixed, "mix"))
+
+
+def scoring(
+    config: LoopConfig, arm: ArmConfig, suites: tuple[Suite, ...], name: str | None = None, trained: str = "train"
+) -> Draft:
+    """`score:NAME` (the arm's name unless told otherwise) of a resolved arm, with the adapter of the node `trained`."""
     node = ScoreNode(arm=arm, model=config.model, suites=suites, suites_dir=config.suites_dir, seed=config.seed)
+    uses_adapter = arm.adapter in ("train", "sham")
     inputs = _ingests(_datasets_of(suites))
-    if arm.adapter in ("train", "sham"):
-        inputs = ("train", *inputs)
-    return _Draft(f"score:{arm.name}", "score", node, inputs)
+    return Draft(
+        f"score:{name or arm.name}",
+        "score",
+        node,
+        (trained, *inputs) if uses_adapter else inputs,
+        _known_as(trained, "train") if uses_adapter else {},
+    )
 
 
-def _judging(config: LoopConfig, suites: tuple[Suite, ...]) -> list[_Draft]:
+def _known_as(node: str, asked_for: str) -> dict[str, str]:
+    return {} if node == asked_for else {node: asked_for}
+
+
+def _judging(config: LoopConfig, suites: tuple[Suite, ...]) -> list[Draft]:
     if config.judge is None:
         return []
     suite = next((suite for suite in suites if suite.name == config.judge.suite), None)
     if suite is None or suite.kind != "judge":
         raise UsageError(f"{config.judge.suite!r} is no suite of kind `judge` under score.suites", where="judge.suite")
-    pair = _deciding_pair(config)
+    pair = deciding_pair(config)
     node = JudgeNode(
         judge=config.judge,
         endpoint=config.endpoints[config.judge.endpoint],
@@ -181,12 +243,12 @@ def _judging(config: LoopConfig, suites: tuple[Suite, ...]) -> list[_Draft]:
         seed=config.seed,
     )
     inputs = (f"score:{pair[0]}", f"score:{pair[1]}", *_ingests(_datasets_of((suite,))))
-    return [_Draft("score:judge", "score", node, inputs)]
+    return [Draft("score:judge", "score", node, inputs)]
 
 
-def _verdict(config: LoopConfig, suites: tuple[Suite, ...], before: list[_Draft], command: str) -> list[_Draft]:
+def _verdict(config: LoopConfig, suites: tuple[Suite, ...], before: list[Draft], command: str) -> list[Draft]:
     """compare > gate > report."""
-    before_arm, after_arm = _deciding_pair(config)
+    before_arm, after_arm = deciding_pair(config)
     named = {arm for pair in config.compare.pairs for arm in (pair.before, pair.after)}
     scored = [draft.name for draft in before if draft.stage == "score"]
     compared = tuple(name for name in scored if name.removeprefix("score:") in named | {"judge"})
@@ -207,9 +269,9 @@ def _verdict(config: LoopConfig, suites: tuple[Suite, ...], before: list[_Draft]
     )
     everything = (*(draft.name for draft in before), "compare", "gate")
     return [
-        _Draft("compare", "compare", compare, compared),
-        _Draft("gate", "gate", GateNode(gate=config.gate, suites=suites), ("compare",)),
-        _Draft("report", "report", report, everything),
+        Draft("compare", "compare", compare, compared),
+        Draft("gate", "gate", GateNode(gate=config.gate, suites=suites), ("compare",)),
+        Draft("report", "report", report, everything),
     ]
 
 
@@ -240,22 +302,26 @@ def _suite(config: LoopConfig, project: Path, entry: str | Suite) -> Suite:
     return entry if isinstance(entry, Suite) else load_suite(project, config.suites_dir, entry)
 
 
-def _without_policy(suite: Suite) -> Suite:
+def without_policy(suite: Suite) -> Suite:
     """The suite without what only the gate reads, so that another margin does not score everything again."""
     return suite.model_copy(
         update={"description": "", "licence": "unknown", "gated": True, "margin": 0.0, "allowed_failures": None}
     )
 
 
-def _heldout_suites(cards: Iterable[Card], named: tuple[Suite, ...]) -> tuple[Suite, ...]:
-    """A perplexity suite on the held-out rows of every dataset that has some and no suite of its own on them."""
+def _heldout_suites(
+    cards: Iterable[Card], named: tuple[Suite, ...], replayed: tuple[str, ...]
+) -> tuple[Suite, ...]:
+    """A perplexity suite on the held-out rows of every dataset that has some and no suite of its own on them.
+
+    Replayed data is there so that it is not forgotten: its suite has the role `general`."""
     covered = {suite.documents.dataset for suite in named if suite.documents.part == "heldout.jsonl"}
     return tuple(
         Suite(
             name=f"{card.name}-heldout"[:64],
             description=f"Held-out rows of {card.name}: nats per token of the answer.",
             kind="perplexity",
-            role="target",
+            role="general" if card.name in replayed else "target",
             documents=Documents(dataset=card.name, part="heldout.jsonl"),
             primary_metric="nll",
             groups="group",
@@ -289,7 +355,8 @@ def _refuse_undetectable(suites: tuple[Suite, ...], config: LoopConfig, project:
 
 
 def _cards_behind(suites: tuple[Suite, ...], config: LoopConfig, project: Path, known: set[str]) -> dict[str, Card]:
-    names = [name for name in _datasets_of(suites) if name not in known]
+    wanted = (*_datasets_of(suites), *config.curate.decontamination.datasets)
+    names = [name for name in dict.fromkeys(wanted) if name not in known]
     return {name: load_card(project, config.datasets_dir, name) for name in names}
 
 
@@ -301,16 +368,34 @@ def _ingests(datasets: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"ingest:{name}" for name in datasets)
 
 
-def _ingest(name: str, card: Card, seed: int) -> _Draft:
-    return _Draft(f"ingest:{name}", "ingest", IngestNode(card=card, seed=seed), ())
+def _ingest(name: str, card: Card, seed: int) -> Draft:
+    return Draft(f"ingest:{name}", "ingest", IngestNode(card=card, seed=seed), ())
 
 
-def _curate(config: LoopConfig, data: tuple[str, ...], cards: tuple[str, ...], suites: tuple[Suite, ...]) -> _Draft:
-    node = CurateNode(curate=config.curate, datasets=data, suites=suites, suites_dir=config.suites_dir)
-    return _Draft("curate", "curate", node, _ingests(cards))
+def _curate(
+    config: LoopConfig, project: Path, data: tuple[str, ...], cards: tuple[str, ...], suites: tuple[Suite, ...]
+) -> Draft:
+    rating = config.curate.rating.endpoint
+    node = CurateNode(
+        curate=config.curate,
+        datasets=data,
+        suites=suites,
+        suites_dir=config.suites_dir,
+        model=config.model,
+        max_length=config.curate.max_length or _train_length(config),
+        endpoint=None if rating is None else config.endpoints[rating],
+        restored=restored_records(project),
+        seed=config.seed,
+    )
+    return Draft("curate", "curate", node, _ingests(cards))
 
 
-def _resolved(arm: ArmConfig, config: LoopConfig) -> ArmConfig:
+def _train_length(config: LoopConfig) -> int:
+    return config.train.max_length or config.model.max_length
+
+
+def resolved(arm: ArmConfig, config: LoopConfig) -> ArmConfig:
+    """The arm with precision, batch size and system prompt filled in."""
     return arm.model_copy(
         update={
             "precision": arm.precision or config.model.precision,
@@ -320,16 +405,28 @@ def _resolved(arm: ArmConfig, config: LoopConfig) -> ArmConfig:
     )
 
 
-def _deciding_pair(config: LoopConfig) -> tuple[str, str]:
+def deciding_pair(config: LoopConfig) -> tuple[str, str]:
+    """Names of the arms of the pair with `purpose: candidate`."""
     pair = next(pair for pair in config.compare.pairs if pair.purpose == "candidate")
     return pair.before, pair.after
 
 
-def _fingerprinted(drafts: list[_Draft], project: Path) -> Plan:
+def _with_segment(draft: Draft, done: dict[str, str]) -> Draft:
+    """A curation with a saved index is told the name of its data's own segment in it."""
+    node = draft.config
+    if not isinstance(node, CurateNode) or node.curate.near_duplicates.index is None:
+        return draft
+    data = {name: done[f"ingest:{name}"] for name in node.datasets}
+    return replace(draft, config=node.model_copy(update={"segment": fingerprint(data)}))
+
+
+def fingerprinted(drafts: list[Draft], project: Path) -> Plan:
+    """The plan of drafts that stand in an order in which every input comes first."""
     registry = stages()
     done: dict[str, str] = {}
     nodes = []
     for draft in drafts:
+        draft = _with_segment(draft, done)
         stage = registry[draft.stage]
         external = stage.external(draft.config, project)
         libraries = library_versions(stage.libraries)
@@ -338,10 +435,21 @@ def _fingerprinted(drafts: list[_Draft], project: Path) -> Plan:
                 "stage": stage.name,
                 "version": stage.version,
                 "config": draft.config.model_dump(mode="json"),
-                "inputs": {name: done[name] for name in draft.inputs},
+                "inputs": {draft.known_as.get(name, name): done[name] for name in draft.inputs},
                 "external": external,
                 "libraries": libraries,
             }
         )
-        nodes.append(Node(draft.name, draft.stage, draft.config, draft.inputs, external, libraries, done[draft.name]))
+        nodes.append(
+            Node(
+                name=draft.name,
+                stage=draft.stage,
+                config=draft.config,
+                inputs=draft.inputs,
+                external=external,
+                libraries=libraries,
+                fingerprint=done[draft.name],
+                known_as=draft.known_as,
+            )
+        )
     return Plan(tuple(nodes))

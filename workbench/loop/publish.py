@@ -1,4 +1,4 @@
-"""The report artifact, copied to where people look: reports/RUN/."""
+"""What people read, copied from its artifact to where they look: reports/RUN/."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from workbench.core.paths import Project
 from workbench.core.stage import Artifact
 
 
-def publish_report(project: Project, run: str, artifact: Artifact | None) -> Path | None:
-    """Copies the report's parts; returns the HTML file, or None if the run has no report."""
-    if artifact is None:
-        return None
+def publish(project: Project, run: str, artifact: Artifact, page: str) -> Path:
+    """Copies the artifact's parts; returns the one that is to be opened, `page`."""
     for part in artifact.manifest.parts:
         write_bytes(project.reports / run / part.path, artifact.part(part.path).read_bytes())
-    return project.reports / run / "report.html"
+    return project.reports / run / page

@@ -40,14 +40,15 @@ from workbench.core.fingerprints import fingerprint
 from workbench.core.parts import read_model, write_text
 from workbench.core.paths import Project
 from workbench.core.records import Manifest
-from workbench.core.results import Verdict
+from workbench.core.results import Ablation, Verdict
 from workbench.core.stage import Artifact, Cancelled, Context, Done, Failed, Outcome
 from workbench.loop.artifacts import ArtifactStore
+from workbench.loop.extend_index import extend_index
 from workbench.loop.indexing import index_artifact, index_run
 from workbench.loop.jobs import LOCK_FD
 from workbench.loop.library_output import to_log
-from workbench.loop.plan import Node, Plan
-from workbench.loop.publish import publish_report
+from workbench.loop.plan import ABLATION, Node, Plan
+from workbench.loop.publish import publish
 from workbench.loop.registry import stages
 
 RunStatus = Literal["completed", "failed", "cancelled"]
@@ -165,11 +166,23 @@ class _Execution:
                 return ended("failed", outcome.exit_code, f"{node.name}: {outcome.message}")
             artifacts[node.name] = outcome
             ran.append(node.name)
-        report = publish_report(self.project, self.run_id, artifacts.get("report"))
+        self._extend_index(artifacts)
+        if ablated := artifacts.get(ABLATION):
+            ablation = read_model(ablated.part("ablation.json"), Ablation)
+            written = publish(self.project, self.run_id, ablated, "ablation.md")
+            return ended("completed", ablation.exit_code, ablation.headline, written)
+        reported = artifacts.get("report")
+        page = None if reported is None else publish(self.project, self.run_id, reported, "report.html")
         verdict = _verdict_of(artifacts)
         return ended(
-            "completed", verdict.exit_code if verdict else ExitCode.OK, verdict.headline if verdict else "done", report
+            "completed", verdict.exit_code if verdict else ExitCode.OK, verdict.headline if verdict else "done", page
         )
+
+    def _extend_index(self, artifacts: dict[str, Artifact]) -> None:
+        """What was kept is known from now on, where a saved index is configured."""
+        for node in self.plan.nodes:
+            if node.name in artifacts and (joined := extend_index(self.project, node, artifacts[node.name])):
+                self.emit(NodeMessage(node=node.name, level="info", message=joined))
 
     def _continue(self) -> str:
         return f"continue with: workbench run --resume {self.run_id}"
@@ -184,7 +197,7 @@ class _Execution:
                 return found
             self.emit(NodeStarted(node=node.name, fingerprint=node.fingerprint))
             output = store.fresh_output(node.stage, node.fingerprint)
-            inputs = {name: artifacts[name] for name in node.inputs}
+            inputs = {node.known_as.get(name, name): artifacts[name] for name in node.inputs}
             context = Context(
                 node=node.name,
                 out_dir=output,

@@ -29,22 +29,44 @@ CardOrSuite = TypeVar("CardOrSuite", Card, Suite)
 def load_config(path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> LoopConfig:
     """The resolved configuration. Raises ConfigErrors with file, line and key for everything wrong in any layer."""
     environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
-    lines: Lines = {}
-    if (user_file := user_config_file()).is_file():
-        user_values, user_lines = load_mapping(user_file)
-        validate(user_values, LoopConfig, file=str(user_file), lines=user_lines)
-        values = _merged(values, user_values)
+    values = _user_values()
     project_values, lines = load_mapping(path)
     values = _merged(values, project_values)
-    typed = _environment_settings(environment)
-    typed += [("--set", *_key_and_text(setting)) for setting in overrides]
-    return _validated(values, typed, file=str(path), lines=lines)
+    return _validated(values, _typed(overrides, environment), file=str(path), lines=lines)
 
 
-def with_settings(values: dict[str, Any], overrides: Sequence[str]) -> LoopConfig:
-    """A configuration from values of the program's own and the user's `key=value` settings."""
-    return _validated(values, [("--set", *_key_and_text(setting)) for setting in overrides], file="--set", lines={})
+def with_settings(
+    values: dict[str, Any],
+    overrides: Sequence[str],
+    project_file: Path,
+    sections: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+) -> LoopConfig:
+    """For a command of its own: `values` above those `sections` of the project's file, if there is one, and of the
+    user's; `key=value` settings and environment above all. Raises as `load_config`."""
+    environment = os.environ if environment is None else environment
+    below = _user_values()
+    lines: Lines = {}
+    if project_file.is_file():
+        project_values, lines = load_mapping(project_file)
+        validate(project_values, LoopConfig, file=str(project_file), lines=lines)
+        below = _merged(below, project_values)
+    below = {section: below[section] for section in sections if section in below}
+    typed = _typed(overrides, environment)
+    return _validated(_merged(below, values), typed, file=str(project_file), lines=lines)
+
+
+def _user_values() -> dict[str, Any]:
+    """What the user's own file says; ConfigErrors for what is wrong with it."""
+    if not (user_file := user_config_file()).is_file():
+        return {}
+    values, lines = load_mapping(user_file)
+    validate(values, LoopConfig, file=str(user_file), lines=lines)
+    return values
+
+
+def _typed(overrides: Sequence[str], environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    return _environment_settings(environment) + [("--set", *_key_and_text(setting)) for setting in overrides]
 
 
 def _validated(values: dict[str, Any], typed: Sequence[tuple[str, str, str]], *, file: str, lines: Lines) -> LoopConfig:

@@ -1,104 +1,117 @@
 """The mix stage: one training set from several sources, in wanted shares of what is actually trained on.
 
-    sources   manuals (records of that dataset), synth:doc_pairs (accepted pairs)
+    sources   manuals (records of that dataset), synth:doc_pairs (accepted pairs), general (replayed against forgetting)
     shares    {manuals: 0.25, "synth:doc_pairs": 0.75}     in trainable tokens: answers, not prompts
-    out       train.jsonl (in training order), shares.json (requested .25, realised .2497, repeated 1.0 times, ...)
+    replay    {datasets: [general], share: 0.05}           of all trainable tokens; the shares divide the rest
+    out       train.jsonl (in training order), shares.json (requested .2375, realised .2375, repeated 1.0 times, ...)
 
-Without shares everything goes in once.
+Without shares everything goes in once, and as much replay as makes its share. Rows are read twice, once to count and
+once to write, so that only numbers are held in memory.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.nodes import MixNode
-from workbench.core.parts import read_rows, write_model, write_rows
+from workbench.core.parts import write_model, write_rows
 from workbench.core.records import Record
 from workbench.core.results import MixSummary, Share
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
-from workbench.mix.shares import Quota, largest_remainder, pick, quotas
-from workbench.models.chat import encode_record
-from workbench.models.loading import load_tokenizer
-from workbench.models.refs import model_fingerprint, resolve
+from workbench.mix.rows import RowFile, RowTable, count_rows
+from workbench.mix.selection import curated_files, selected
+from workbench.mix.shares import Demand, Quota, pick, quotas
+from workbench.models.token_counts import TokenCounter, tokenizer_fingerprint
 
 _ROWS_BETWEEN_LOOKS = 500
 _SHORT_OF_SHARE = 0.01
 """A realised share this far from the requested one is worth a warning."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Source:
-    """Usable rows of one source and the trainable tokens of each."""
+    """Rows of one source that may be drawn, and the trainable tokens of each."""
 
-    records: list[Record] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Counted:
-    """What the tokenizer found."""
-
-    sources: dict[str, _Source] = field(default_factory=dict)
-    truncated: int = 0
-    """Rows whose end does not fit into `max_length`; they are used without it."""
-    without_tokens: int = 0
-    """Rows with nothing to train on within `max_length`; they are left out."""
-    thumbs_down: int = 0
-    """Rows labelled as bad answers; they are left out."""
+    rows: list[int]
+    tokens: list[int]
 
 
 def run(config: MixNode, inputs: Inputs, ctx: Context) -> Outcome:
     """Counts, draws and shuffles; writes the parts `MixNode` names.
 
-    Raises UsageError if a share names a source that is not there, IncompleteError if no row is left to train on.
+    Raises UsageError if a share names a source that is not there or is replayed, IncompleteError if no row is left to
+    train on.
     """
-    records = [record for name in ("curate", "synth") if name in inputs for record in _records(inputs, name)]
-    sources = sorted({record.source.dataset for record in records} | _sources_run(inputs))
-    unknown = [name for name in config.mix.shares if name not in sources]
-    if unknown:
-        raise UsageError(
-            f"no source {', '.join(map(repr, unknown))}; sources: {', '.join(sources) or 'none'}", where="mix.shares"
-        )
-    counted = _count(config, records, sources, ctx)
-    if counted is None:
+    curated = curated_files(inputs["curate"].path, config.rows) if "curate" in inputs else []
+    files = curated + [RowFile(inputs[name].part("records.jsonl")) for name in ("synth",) if name in inputs]
+    table = _count(config, files, inputs, ctx)
+    if table is None:
         return Cancelled()
-    _report_losses(counted, config, ctx)
-    drawn = _drawn(counted, config)
+    _refuse_unknown_shares(config, table)
+    _report_losses(table, config, ctx)
+    sources = _sources(table, selected(table, config.rows, len(curated), config.seed))
+    demand = Demand(config.mix.shares, _replayed(config, sources), config.mix.replay.share)
+    allowed = quotas({name: source.tokens for name, source in sources.items()}, demand, *_limits(config))
+    drawn = _drawn(sources, allowed, config.seed)
     if not any(drawn.values()):
-        raise IncompleteError(
-            f"no row to train on: of {len(records)} records {counted.without_tokens} have no trainable token within "
-            f"{config.max_length} tokens and {counted.thumbs_down} are marked as bad answers",
-            where="mix",
-            next_step="raise train.max_length, look at mix.shares, or add data",
-        )
-    summary = _summary(counted, drawn, config)
-    _report_shares(summary, ctx)
-    write_rows(ctx.out_dir / "train.jsonl", _shuffled(counted, drawn, config.seed))
+        raise _nothing(table, config)
+    summary = _summary(table, sources, allowed, drawn, demand, config)
+    _report_shares(summary, sources, config, ctx)
+    order = [sources[name].rows[place] for name, places in drawn.items() for place in places]
+    Random(json.dumps(["mix order", config.seed])).shuffle(order)
+    write_rows(ctx.out_dir / "train.jsonl", _written(table, order, ctx))
+    if ctx.cancelled():
+        return Cancelled()
     write_model(ctx.out_dir / "shares.json", summary)
     return Done(
         {
             "rows": summary.rows,
             "trainable_tokens": summary.trainable_tokens,
             "sources": sum(share.rows > 0 for share in summary.shares),
-            "over_max_length": counted.truncated,
-            "without_trainable_tokens": counted.without_tokens,
-            "thumbs_down": counted.thumbs_down,
+            "over_max_length": table.truncated,
+            "without_trainable_tokens": table.without_tokens,
+            "thumbs_down": table.thumbs_down,
         }
     )
 
 
+def _nothing(table: RowTable, config: MixNode) -> IncompleteError:
+    unusable = (
+        f"of {table.seen} records {table.without_tokens} have no trainable token within {config.max_length} tokens and "
+        f"{table.thumbs_down} are marked as bad answers"
+    )
+    if config.rows == "dropped":
+        return IncompleteError(
+            f"curation dropped nothing that training would read, so there is nothing to ask: {unusable}, "
+            f"{table.evaluation} hold evaluation data",
+            where="ablate",
+            next_step="look at the funnel (workbench run --until curate); a reason that only flags drops nothing until "
+            "curate.actions says so",
+        )
+    return IncompleteError(
+        f"no row to train on: {unusable}",
+        where="mix",
+        next_step="raise train.max_length, look at mix.shares, or add data",
+    )
+
+
 def external(config: MixNode, project: Path) -> dict[str, str]:
-    """The model's files, its tokenizer among them."""
-    return {"model": model_fingerprint(resolve(config.model.ref, config.model.revision, project))}
+    """The model's tokenizer."""
+    return {"tokenizer": tokenizer_fingerprint(config.model, project)}
 
 
-def _records(inputs: Inputs, name: str) -> Iterator[Record]:
-    return read_rows(inputs[name].part("records.jsonl"), Record)
+def _count(config: MixNode, files: Sequence[RowFile], inputs: Inputs, ctx: Context) -> RowTable | None:
+    counter = TokenCounter.for_model(config.model, ctx.project, config.max_length)
+
+    def progress(rows: int) -> None:
+        ctx.progress(rows, None, "rows", "counting trainable tokens")
+
+    return count_rows(files, counter, _sources_run(inputs), progress, ctx.cancelled)
 
 
 def _sources_run(inputs: Inputs) -> set[str]:
@@ -112,109 +125,140 @@ def _sources_run(inputs: Inputs) -> set[str]:
     return sources
 
 
-def _count(
-    config: MixNode, records: Sequence[Record], sources: Sequence[str], ctx: Context
-) -> _Counted | None:
-    """Trainable tokens of every row, by source in order of name; None if the user wants to stop."""
-    tokenizer = load_tokenizer(config.model, ctx.project)
-    counted = _Counted({name: _Source() for name in sources})
-    for row, record in enumerate(records):
-        if row % _ROWS_BETWEEN_LOOKS == 0:
-            ctx.progress(row, len(records), "rows", "counting trainable tokens")
-            if ctx.cancelled():
-                return None
-        if record.label is False:
-            counted.thumbs_down += 1
-            continue
-        encoded = encode_record(tokenizer, record, config.max_length, config.model.system_prompt)
-        counted.truncated += encoded.truncated
-        if encoded.answer_tokens == 0:
-            counted.without_tokens += 1
-            continue
-        source = counted.sources[record.source.dataset]
-        source.records.append(record)
-        source.tokens.append(encoded.answer_tokens)
-    ctx.progress(len(records), len(records), "rows", "counting trainable tokens")
-    return counted
+def _refuse_unknown_shares(config: MixNode, table: RowTable) -> None:
+    if unknown := [name for name in config.mix.shares if name not in table.names]:
+        listed = ", ".join(sorted(table.names)) or "none"
+        raise UsageError(f"no source {', '.join(map(repr, unknown))}; sources: {listed}", where="mix.shares")
+    if twice := [name for name in config.mix.shares if name in config.mix.replay.datasets]:
+        raise UsageError(
+            f"{', '.join(map(repr, twice))} is replayed and has a share besides",
+            where="mix.shares",
+            next_step="take it out of mix.shares, or out of mix.replay.datasets",
+        )
 
 
-def _drawn(counted: _Counted, config: MixNode) -> dict[str, list[int]]:
+def _sources(table: RowTable, rows: Sequence[int]) -> dict[str, _Source]:
+    """Every source in order of name, those without a row included."""
+    sources = {name: _Source([], []) for name in sorted(table.names)}
+    for row in rows:
+        source = sources[table.names[table.sources[row]]]
+        source.rows.append(row)
+        source.tokens.append(table.tokens[row])
+    return sources
+
+
+def _replayed(config: MixNode, sources: Mapping[str, _Source]) -> tuple[str, ...]:
+    return tuple(name for name in config.mix.replay.datasets if name in sources)
+
+
+def _limits(config: MixNode) -> tuple[float, int | None]:
+    return config.mix.max_repeat, config.mix.max_rows
+
+
+def _drawn(sources: Mapping[str, _Source], allowed: Mapping[str, Quota], seed: int) -> dict[str, list[int]]:
     """Rows used of each source, with repeats; each source has a generator of its own, so none disturbs another."""
-    allowed = _quotas(counted, config)
     return {
-        name: pick(counted.sources[name].tokens, quota, Random(json.dumps(["mix", config.seed, name])))
-        for name, quota in allowed.items()
+        name: pick(sources[name].tokens, quota, Random(json.dumps(["mix", seed, name])))
+        for name, quota in sorted(allowed.items())
     }
 
 
-def _quotas(counted: _Counted, config: MixNode) -> dict[str, Quota]:
-    tokens = {name: source.tokens for name, source in counted.sources.items()}
-    if config.mix.shares:
-        shares = {name: config.mix.shares[name] for name in tokens if name in config.mix.shares}
-        return quotas(tokens, shares, config.mix.max_repeat, config.mix.max_rows)
-    rows = {name: len(of_source) for name, of_source in tokens.items() if of_source}
-    if config.mix.max_rows is not None and sum(rows.values()) > config.mix.max_rows:
-        rows = largest_remainder(rows, config.mix.max_rows)
-    return {name: Quota(sum(tokens[name]), rows[name]) for name in rows}
+def _written(table: RowTable, order: Sequence[int], ctx: Context) -> Iterator[Record]:
+    for count, record in enumerate(table.records(order)):
+        if count % _ROWS_BETWEEN_LOOKS == 0:
+            ctx.progress(count, len(order), "rows", "writing the training set")
+            if ctx.cancelled():
+                return
+        yield record
+    ctx.progress(len(order), len(order), "rows", "writing the training set")
 
 
-def _shuffled(counted: _Counted, drawn: Mapping[str, Sequence[int]], seed: int) -> list[Record]:
-    """All drawn rows in training order."""
-    rows = [counted.sources[name].records[row] for name, of_source in drawn.items() for row in of_source]
-    Random(json.dumps(["mix order", seed])).shuffle(rows)
-    return rows
-
-
-def _summary(counted: _Counted, drawn: Mapping[str, Sequence[int]], config: MixNode) -> MixSummary:
-    used = {name: sum(counted.sources[name].tokens[row] for row in rows) for name, rows in drawn.items()}
-    there = {name: sum(counted.sources[name].tokens) for name in drawn}
-    requested = config.mix.shares or {name: there[name] / sum(there.values()) for name in drawn}
+def _summary(
+    table: RowTable,
+    sources: Mapping[str, _Source],
+    allowed: Mapping[str, Quota],
+    drawn: Mapping[str, Sequence[int]],
+    demand: Demand,
+    config: MixNode,
+) -> MixSummary:
+    requested = demand.requested({name: sum(source.tokens) for name, source in sources.items()})
+    used = {name: sum(sources[name].tokens[place] for place in places) for name, places in drawn.items()}
+    total = sum(used.values())
     return MixSummary(
         shares=tuple(
             Share(
                 name=name,
                 requested=requested[name],
-                realised=used[name] / sum(used.values()),
-                rows=len(rows),
+                realised=used[name] / total,
+                rows=len(places),
                 trainable_tokens=used[name],
-                repeat=len(rows) / len(counted.sources[name].records) if rows else 0.0,
+                repeat=len(places) / len(sources[name].rows) if places else 0.0,
+                replay=name in demand.replayed,
+                missed=_missed(
+                    sources[name].tokens, allowed[name], len(places), used[name],
+                    off=used[name] / total - requested[name], max_repeat=config.mix.max_repeat,
+                ),
             )
-            for name, rows in drawn.items()
+            for name, places in drawn.items()
         ),
-        rows=sum(len(rows) for rows in drawn.values()),
-        trainable_tokens=sum(used.values()),
+        rows=sum(len(places) for places in drawn.values()),
+        trainable_tokens=total,
         token_counter=f"tokenizer of {config.model.ref}: answers, whole documents, within {config.max_length} tokens",
+        over_max_length=table.truncated,
+        without_trainable_tokens=table.without_tokens,
+        thumbs_down=table.thumbs_down,
     )
 
 
-def _report_losses(counted: _Counted, config: MixNode, ctx: Context) -> None:
-    if counted.truncated:
-        ctx.warn(f"{counted.truncated} records are longer than {config.max_length} tokens and lose their end")
-    if counted.without_tokens:
-        ctx.warn(f"{counted.without_tokens} records have no trainable token within {config.max_length}: left out")
-    if counted.thumbs_down:
-        ctx.warn(f"{counted.thumbs_down} records are marked as bad answers: left out")
-    left_out = {
-        name: len(source.records)
-        for name, source in counted.sources.items()
-        if config.mix.shares and name not in config.mix.shares
-    }
-    for name, rows in left_out.items():
-        ctx.info(f"source {name} ({rows} rows) has no share and is left out")
+def _missed(
+    tokens: Sequence[int], quota: Quota, rows: int, used: int, *, off: float, max_repeat: float
+) -> str:
+    """Why a source is short of its tokens by more than a row, or its share off by more than rounding."""
+    if not tokens:
+        return "it has no row to train on" if off < 0 else ""
+    short = quota.tokens - used > max(tokens)
+    if short and rows >= int(max_repeat * len(tokens)):
+        return f"its {len(tokens)} rows are repeated {max_repeat:g} times, the limit (mix.max_repeat)"
+    if short:
+        return f"mix.max_rows leaves it {quota.rows} rows, and longer ones there are not enough of"
+    if abs(off) <= _SHORT_OF_SHARE:
+        return ""
+    if used == quota.tokens:
+        return "another source fell short of its share" if off > 0 else "another source got more than its share"
+    return f"its rows have up to {max(tokens)} trainable tokens, and whole rows come no nearer"
 
 
-def _report_shares(summary: MixSummary, ctx: Context) -> None:
+def _report_losses(table: RowTable, config: MixNode, ctx: Context) -> None:
+    if table.truncated:
+        ctx.warn(f"{table.truncated} records are longer than {config.max_length} tokens and lose their end")
+    if table.without_tokens:
+        ctx.warn(f"{table.without_tokens} records have no trainable token within {config.max_length}: left out")
+    if table.unwritable:
+        why = f"the first because: {table.first_problem}"
+        ctx.warn(f"of these, {table.unwritable} cannot be written for the model, {why}")
+    if table.thumbs_down:
+        ctx.warn(f"{table.thumbs_down} records are marked as bad answers: left out")
+    if table.evaluation:
+        ctx.warn(f"{table.evaluation} dropped records hold evaluation data: left out of every arm")
+
+
+def _report_shares(summary: MixSummary, sources: Mapping[str, _Source], config: MixNode, ctx: Context) -> None:
+    mixed = {share.name for share in summary.shares}
+    for name in (name for name in sources if name not in mixed):
+        ctx.info(f"source {name} ({len(sources[name].rows)} rows) has no share and is left out")
+    for name in (name for name in config.mix.replay.datasets if name not in mixed):
+        ctx.warn(f"replay: nothing is left of {name}")
     for share in summary.shares:
         said = (
-            f"source {share.name}: requested {share.requested:.1%}, realised {share.realised:.1%} of trainable tokens, "
-            f"{share.rows} rows, each {share.repeat:.2f} times"
+            f"source {share.name}{' (replay)' if share.replay else ''}: requested {share.requested:.1%}, "
+            f"realised {share.realised:.1%} of trainable tokens, {share.rows} rows, each {share.repeat:.2f} times"
         )
-        if abs(share.realised - share.requested) > _SHORT_OF_SHARE:
-            ctx.warn(said)
+        if share.missed:
+            ctx.warn(f"{said}: {share.missed}")
         else:
             ctx.info(said)
 
 
 STAGE = Stage(
-    name="mix", version=1, config=MixNode, run=run, libraries=("transformers", "tokenizers"), external=external
+    name="mix", version=2, config=MixNode, run=run, libraries=("transformers", "tokenizers"), external=external
 )

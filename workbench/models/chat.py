@@ -12,7 +12,7 @@ text: `<|im_end|>` inside a user's message is encoded as the characters it consi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -49,7 +49,9 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message], system_prompt: str |
     `system_prompt` goes before it unless the conversation begins with a system turn of its own. Raises UsageError if
     the tokenizer has no chat template, or one that cannot be rendered for these roles.
     """
-    return _encode_pieces(tokenizer, _render(tokenizer, _turns(messages, system_prompt), generation_prompt=True))
+    turns = _turns(messages, system_prompt)
+    text = _marked(tokenizer, [turn.role for turn in turns], generation_prompt=True)
+    return _ids(tokenizer, runs(text, [turn.content for turn in turns], control_tokens(tokenizer)))
 
 
 def encode_record(tokenizer: Any, record: Record, max_length: int, system_prompt: str | None) -> Encoded:
@@ -60,13 +62,13 @@ def encode_record(tokenizer: Any, record: Record, max_length: int, system_prompt
     prompt that fills it leaves no answer tokens. Raises as `prompt_ids`.
     """
     if record.kind == "document":
-        prompt, answer = start_ids(tokenizer), text_ids(tokenizer, record.text or "") + _end_ids(tokenizer)
+        prompt, answer = start_ids(tokenizer), text_ids(tokenizer, record.text or "") + end_ids(tokenizer)
     else:
-        ending = record.chosen if record.kind == "preference" else record.messages[-1]
-        before = record.messages if record.kind == "preference" else record.messages[:-1]
-        if ending is None or ending.role != "assistant":
-            raise ValueError(f"record {record.id} does not end in an assistant turn")
-        prompt, answer = _conversation_ids(tokenizer, _turns(before, system_prompt), ending)
+        turns = conversation(record, system_prompt)
+        frame = conversation_frame(tokenizer, [turn.role for turn in turns])
+        contents, control = [turn.content for turn in turns], control_tokens(tokenizer)
+        # The answer is encoded apart, as it is generated, so the prompt is an exact prefix.
+        prompt, answer = (_ids(tokenizer, runs(text, contents, control)) for text in (frame.prompt, frame.answer))
     ids = prompt + answer
     labels = [IGNORED] * len(prompt) + answer
     return Encoded(ids[:max_length], labels[:max_length], truncated=len(ids) > max_length)
@@ -89,25 +91,107 @@ def template_hash(tokenizer: Any, system_prompt: str | None) -> str:
     return fingerprint([RENDER_VERSION, tokenizer.chat_template, system_prompt, tokenizer.special_tokens_map])
 
 
-Turn = dict[str, str]
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn as the template gets it."""
+
+    role: str
+    content: str
+    """What is said, tool calls included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the template writes around the contents of a conversation: marks stand where they go.
+
+    It depends on the roles alone, so one frame serves all conversations with the same roles.
+    """
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlToken:
+    """A token that only the template may write."""
+
+    id: int
+    strips_before: bool
+    """Whether white space before it is dropped."""
+    strips_after: bool
+
+
+def conversation(record: Record, system_prompt: str | None) -> list[Turn]:
+    """Turns of a `chat` or `preference` record, the answer last.
+
+    Raises ValueError if it does not end in an assistant turn, or has no turn before.
+    """
+    ending = record.chosen if record.kind == "preference" else record.messages[-1] if record.messages else None
+    before = record.messages if record.kind == "preference" else record.messages[:-1]
+    if ending is None or ending.role != "assistant":
+        raise ValueError(f"record {record.id} does not end in an assistant turn")
+    return [*_turns(before, system_prompt), Turn(ending.role, _spoken(ending))]
+
+
+def conversation_frame(tokenizer: Any, roles: Sequence[str]) -> Frame:
+    """The template's text for a conversation of `roles`, the last of which answers. Raises as `prompt_ids`."""
+    prompt = _marked(tokenizer, roles[:-1], generation_prompt=True)
+    whole = _marked(tokenizer, roles, generation_prompt=False)
+    if not whole.startswith(prompt):
+        raise UsageError(
+            "the chat template renders an answered conversation otherwise than its prompt: the answer cannot be found",
+            where="model.ref",
+            next_step="take a model whose template only appends",
+        )
+    # What follows the end-of-turn token (a newline in ChatML) is never generated and is not learned.
+    return Frame(prompt, whole[len(prompt) :].rstrip())
+
+
+def control_tokens(tokenizer: Any) -> dict[str, ControlToken]:
+    """The tokenizer's control tokens by their text."""
+    special = [token for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return {
+        str(token): ControlToken(tokenizer.convert_tokens_to_ids(str(token)), token.lstrip, token.rstrip)
+        for token in special
+    }
+
+
+def runs(marked: str, contents: Sequence[str], control: Mapping[str, ControlToken]) -> list[str | ControlToken]:
+    """A marked text with its contents filled in: plain text and control tokens in turn.
+
+    Text between two control tokens is one run, whether it comes from the template or from a message: tokens may span
+    both, exactly as when the whole conversation is encoded at once. Control tokens in a message are plain text.
+    """
+    found: list[str | ControlToken] = []
+    run = ""
+    strip_next = False
+    for index, piece in enumerate(_MARKS.split(marked)):
+        is_content = index % 2 == 1
+        if is_content:
+            parts = [contents[int(piece)]]
+        else:
+            parts = re.split(_any_of(tuple(control)), piece) if control else [piece]
+        for part in parts:
+            token = None if is_content else control.get(part)
+            if token is None:
+                run += part.lstrip() if strip_next and not is_content else part
+                strip_next = strip_next and not part
+                continue
+            found += [run.rstrip() if token.strips_before else run, token]
+            run, strip_next = "", token.strips_after
+    return [*found, run]
+
+
 _MARK = "\ue000{}\ue001"
 _MARKS = re.compile("\ue000([0-9]+)\ue001")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    """A rendered conversation whose contents are still marks, and the contents."""
-
-    text: str
-    contents: list[str]
-
-
 def _turns(messages: Sequence[Message], system_prompt: str | None) -> list[Turn]:
-    turns = [{"role": message.role, "content": _spoken(message)} for message in messages]
+    turns = [Turn(message.role, _spoken(message)) for message in messages]
     if not turns:
         raise ValueError("a conversation needs at least one turn")
-    if system_prompt is not None and turns[0]["role"] != "system":
-        turns.insert(0, {"role": "system", "content": system_prompt})
+    if system_prompt is not None and turns[0].role != "system":
+        turns.insert(0, Turn("system", system_prompt))
     return turns
 
 
@@ -117,30 +201,14 @@ def _spoken(message: Message) -> str:
     return "\n".join([message.content, *calls] if message.content else calls) if calls else message.content
 
 
-def _conversation_ids(tokenizer: Any, turns: list[Turn], ending: Message) -> tuple[list[int], list[int]]:
-    """Prompt and answer ids. The answer is encoded apart, as it is generated, so the prompt is an exact prefix."""
-    prompt = _render(tokenizer, turns, generation_prompt=True)
-    whole = _render(tokenizer, [*turns, {"role": "assistant", "content": _spoken(ending)}], generation_prompt=False)
-    if not whole.text.startswith(prompt.text):
-        raise UsageError(
-            "the chat template renders an answered conversation otherwise than its prompt: the answer cannot be found",
-            where="model.ref",
-            next_step="take a model whose template only appends",
-        )
-    # What follows the end-of-turn token (a newline in ChatML) is never generated and is not learned.
-    answer = _Rendered(whole.text[len(prompt.text) :].rstrip(), whole.contents)
-    return _encode_pieces(tokenizer, prompt), _encode_pieces(tokenizer, answer)
-
-
-def _render(tokenizer: Any, turns: list[Turn], *, generation_prompt: bool) -> _Rendered:
+def _marked(tokenizer: Any, roles: Sequence[str], *, generation_prompt: bool) -> str:
     """The template's text around marks that stand for the contents, without a system prompt of the template's own."""
-    marked = [{"role": turn["role"], "content": _MARK.format(index)} for index, turn in enumerate(turns)]
-    text = _apply(tokenizer, marked, generation_prompt)
-    if turns[0]["role"] != "system":
+    text = _apply(tokenizer, [(role, _MARK.format(index)) for index, role in enumerate(roles)], generation_prompt)
+    if roles[0] != "system":
         begin, added = _own_system_prompt(tokenizer, tokenizer.chat_template)
         if text.startswith(begin + added):
             text = begin + text[len(begin + added) :]
-    return _Rendered(text, [turn["content"] for turn in turns])
+    return text
 
 
 @lru_cache(maxsize=16)
@@ -151,10 +219,10 @@ def _own_system_prompt(tokenizer: Any, template: str) -> tuple[str, str]:
     for another reason (they put the first turn inside something else) are left as they are.
     """
     user, answer, again = (_MARK.format(index) for index in range(3))
-    opening = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    opening = [("user", user), ("assistant", answer)]
     first = _apply(tokenizer, opening[:1], False)
     answered = _apply(tokenizer, opening, False)
-    continued = _apply(tokenizer, [*opening, {"role": "user", "content": again}], False)
+    continued = _apply(tokenizer, [*opening, ("user", again)], False)
     turn = continued.removeprefix(answered).replace(again, user)
     if not continued.startswith(answered) or not first.endswith(turn):
         return "", ""
@@ -165,7 +233,7 @@ def _own_system_prompt(tokenizer: Any, template: str) -> tuple[str, str]:
     return begin, before.removeprefix(begin)
 
 
-def _apply(tokenizer: Any, turns: list[Turn], generation_prompt: bool) -> str:
+def _apply(tokenizer: Any, turns: Sequence[tuple[str, str]], generation_prompt: bool) -> str:
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
@@ -174,10 +242,11 @@ def _apply(tokenizer: Any, turns: list[Turn], generation_prompt: bool) -> str:
             where="model.ref",
             next_step="take the instruction-tuned model of the same family",
         )
+    messages = [{"role": role, "content": content} for role, content in turns]
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation_prompt)
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
     except (TemplateError, TypeError, ValueError) as error:
-        roles = ", ".join(turn["role"] for turn in turns)
+        roles = ", ".join(role for role, _ in turns)
         raise UsageError(
             f"the model's chat template refuses a conversation of {roles}: {error}",
             where="model.ref",
@@ -186,35 +255,12 @@ def _apply(tokenizer: Any, turns: list[Turn], generation_prompt: bool) -> str:
     return str(text)
 
 
-def _encode_pieces(tokenizer: Any, rendered: _Rendered) -> list[int]:
-    """Ids of the template's text with its control tokens, and of the contents as plain text.
-
-    Text between two control tokens is encoded in one go, whether it comes from the template or from a message: tokens
-    may span both, exactly as when the whole conversation is encoded at once.
-    """
+def _ids(tokenizer: Any, found: Sequence[str | ControlToken]) -> list[int]:
+    """Ids of runs: text as plain text, control tokens as themselves."""
     ids: list[int] = []
-    run = ""
-    strip_next = False
-    control = {str(token): token for token in tokenizer.added_tokens_decoder.values() if token.special}
-    for piece, is_content in _pieces(rendered):
-        parts = [piece] if is_content or not control else re.split(_any_of(tuple(control)), piece)
-        for part in parts:
-            token = None if is_content else control.get(part)
-            if token is None:
-                run += part.lstrip() if strip_next and not is_content else part
-                strip_next = strip_next and not part
-                continue
-            ids += text_ids(tokenizer, run.rstrip() if token.lstrip else run)
-            ids.append(tokenizer.convert_tokens_to_ids(part))
-            run, strip_next = "", token.rstrip
-    return ids + text_ids(tokenizer, run)
-
-
-def _pieces(rendered: _Rendered) -> list[tuple[str, bool]]:
-    """The rendered text cut at its marks: (template text, False) and (content, True) in turn."""
-    pieces = _MARKS.split(rendered.text)
-    contents = rendered.contents
-    return [(contents[int(piece)], True) if index % 2 else (piece, False) for index, piece in enumerate(pieces)]
+    for run in found:
+        ids += text_ids(tokenizer, run) if isinstance(run, str) else [run.id]
+    return ids
 
 
 @lru_cache(maxsize=16)
@@ -223,5 +269,6 @@ def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("(" + "|".join(re.escape(token) for token in longest_first) + ")")
 
 
-def _end_ids(tokenizer: Any) -> list[int]:
+def end_ids(tokenizer: Any) -> list[int]:
+    """What ends a document that is learned: the end-of-text token, where there is one."""
     return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]

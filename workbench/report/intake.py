@@ -10,23 +10,19 @@ from collections.abc import Iterable
 
 from workbench.core.nodes import CurateNode, IngestNode, SynthNode
 from workbench.core.parts import read_model, read_rows
-from workbench.core.records import Candidate, Drop, Edge, Finding, Quarantined, Record
+from workbench.core.records import Candidate, Finding, Quarantined
 from workbench.core.results import Funnel, MixSummary
 from workbench.core.stage import Artifact, Inputs
 from workbench.report.excerpts import one_line, without_credentials
 from workbench.report.model import (
     Curation,
-    DuplicateCluster,
     Intake,
     Overlap,
     QuarantineReason,
     StrategyYield,
-    Twin,
 )
 
 _EXCERPT_CHARS = 240
-_CLUSTERS = 5
-_MEMBERS = 3
 _OVERLAPS = 10
 _REASONS = 20
 _CONTAMINATION = "contaminat"
@@ -53,7 +49,6 @@ def curation(inputs: Inputs) -> Curation | None:
         funnel=funnel,
         dropped=_rows(artifact, "dropped.jsonl"),
         near_duplicate_pairs=_rows(artifact, "edges.jsonl"),
-        clusters=_clusters(artifact, funnel),
         decontaminated=config.curate.decontamination.enabled,
         suites_searched=tuple(suite.name for suite in config.suites),
         overlaps_dropped=sum(finding.action == "drop" for finding in overlaps),
@@ -148,48 +143,6 @@ def _quarantine(artifact: Artifact) -> tuple[QuarantineReason, ...]:
 def _place_and_problem(line: Quarantined) -> str:
     place = line.file if line.line is None else f"{line.file}:{line.line}"
     return one_line(f"{place}: {line.detail} | {line.excerpt}", _EXCERPT_CHARS)
-
-
-def _clusters(artifact: Artifact, funnel: Funnel) -> tuple[DuplicateCluster, ...]:
-    largest = funnel.largest_clusters[:_CLUSTERS]
-    members: dict[str, dict[str, float]] = {kept: {} for kept, _ in largest}
-    for edge in _edges(artifact):
-        for kept, other in ((edge.left, edge.right), (edge.right, edge.left)):
-            if kept in members and other != kept and len(members[kept]) < _MEMBERS:
-                members[kept].setdefault(other, edge.jaccard)
-    kept_texts = _excerpts(read_rows(artifact.part("records.jsonl"), Record), set(members))
-    wanted = {other for others in members.values() for other in others}
-    dropped_texts = _excerpts((drop.record for drop in read_rows(artifact.part("dropped.jsonl"), Drop)), wanted)
-    return tuple(
-        DuplicateCluster(
-            kept_id=kept,
-            size=size,
-            kept=kept_texts.get(kept, ""),
-            members=tuple(
-                Twin(jaccard=jaccard, kept=kept_texts.get(kept, ""), dropped=dropped_texts[other])
-                for other, jaccard in members[kept].items()
-                if other in dropped_texts
-            ),
-        )
-        for kept, size in largest
-    )
-
-
-def _excerpts(records: Iterable[Record], wanted: set[str]) -> dict[str, str]:
-    """Excerpts of the wanted records; reading stops once all are found."""
-    found: dict[str, str] = {}
-    if not wanted:
-        return found
-    for record in records:
-        if record.id in wanted and record.id not in found:
-            found[record.id] = one_line(record.full_text(), _EXCERPT_CHARS)
-            if len(found) == len(wanted):
-                break
-    return found
-
-
-def _edges(artifact: Artifact) -> Iterable[Edge]:
-    return read_rows(artifact.part("edges.jsonl"), Edge) if _rows(artifact, "edges.jsonl") else ()
 
 
 def _findings(artifact: Artifact) -> Iterable[Finding]:

@@ -92,25 +92,6 @@ class Intake(Wire):
     """Rows of each part of suite documents, such as `heldout.jsonl`."""
 
 
-class Twin(Wire):
-    """A dropped near-duplicate beside the record that it resembles."""
-
-    jaccard: float
-    kept: Text
-    dropped: Text
-
-
-class DuplicateCluster(Wire):
-    """Records that say the same, of which one was kept."""
-
-    kept_id: str
-    size: int
-    kept: Text
-    """Excerpt of the kept record; empty if it went no further."""
-    members: tuple[Twin, ...]
-    """Up to three dropped members with their true similarity; none if all are exact copies."""
-
-
 class Overlap(Wire):
     """A training record in which a suite's document was found."""
 
@@ -126,7 +107,6 @@ class Curation(Wire):
     funnel: Funnel
     dropped: int
     near_duplicate_pairs: int
-    clusters: tuple[DuplicateCluster, ...]
     decontaminated: bool
     """Whether the suites' documents were searched for."""
     suites_searched: tuple[str, ...]

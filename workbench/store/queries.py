@@ -1,4 +1,4 @@
-"""What people ask the index: runs, curves, comparisons, flips, samples, the funnel.
+"""What people ask the index: runs, curves, comparisons, flips, samples. What they ask about curation is in `curation`.
 
     comparison(project.index, "demo-20261122-101500")   ->  (PairRow(before="base@nf4", after="candidate", ...), ...)
 
@@ -142,40 +142,6 @@ class SampleRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasonRow:
-    """What one reason did."""
-
-    reason: str
-    action: str
-    rows: int
-    only_rows: int
-    """Rows that this reason alone touched."""
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FunnelRow:
-    """What became of the rows of a run's data."""
-
-    rows_in: int
-    rows_out: int
-    quarantined: int
-    reasons: tuple[ReasonRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DropRow:
-    """A dropped record with every reason; the texts are shortened to 2,000 characters."""
-
-    row_number: int
-    dataset: str
-    prompt: str
-    answer: str
-    findings: tuple[tuple[str, str], ...]
-    """Reason and evidence."""
-
-
-@dataclass(frozen=True, slots=True)
 class GenerationRow:
     """One prompt and what two arms answered."""
 
@@ -225,7 +191,7 @@ def verdicts(index: Path) -> dict[str, str]:
 
 def headline(index: Path, run: str) -> str | None:
     """The sentence at the top of the run's verdict; None if it came to none."""
-    sql = f"SELECT v.headline FROM {_made_by(run)} n JOIN verdicts v USING (fingerprint)"
+    sql = f"SELECT v.headline FROM {made_by(run)} n JOIN verdicts v USING (fingerprint)"
     found = _ask(index, sql)
     return str(found[0][0]) if found else None
 
@@ -246,14 +212,14 @@ def nodes(index: Path, run: str) -> tuple[NodeRow, ...]:
 def curve(index: Path, run: str) -> tuple[CurveRow, ...]:
     """Loss by step of every training node of the run."""
     sql = f"""
-        SELECT n.node, c.step, c.loss, c.learning_rate FROM {_made_by(run)} n JOIN curve c USING (fingerprint)
+        SELECT n.node, c.step, c.loss, c.learning_rate FROM {made_by(run)} n JOIN curve c USING (fingerprint)
         ORDER BY n.position, c.step"""
     return tuple(CurveRow(*row) for row in _ask(index, sql))
 
 
 def comparison(index: Path, run: str) -> tuple[PairRow, ...]:
     """Every pair of arms of the run with its suites and what the gate said, the deciding pair first."""
-    mine = _made_by(run)
+    mine = made_by(run)
     pair_sql = f"""
         SELECT p.pair, p.before_arm, p.after_arm, p.purpose, p.comparable, p.obstacles_json, v.state,
             coalesce(v.decisive, p.purpose = 'candidate')
@@ -284,7 +250,7 @@ def comparison(index: Path, run: str) -> tuple[PairRow, ...]:
 def count_flips(index: Path, run: str, before: str, after: str) -> dict[tuple[str, str], int]:
     """Number of flips between two arms by suite and kind."""
     sql = f"""
-        SELECT f.suite, f.kind, count(*) FROM {_made_by(run)} n JOIN flips f USING (fingerprint)
+        SELECT f.suite, f.kind, count(*) FROM {made_by(run)} n JOIN flips f USING (fingerprint)
         WHERE {_between(before, after)} GROUP BY ALL ORDER BY ALL"""
     return {(suite, kind): count for suite, kind, count in _ask(index, sql)}
 
@@ -313,7 +279,7 @@ def flips(
     sql = f"""
         WITH page AS (
             SELECT f.fingerprint, f.position, row_number() OVER (ORDER BY f.kind, f.suite, f.position) AS place
-            FROM {_made_by(run)} n JOIN flips f USING (fingerprint) WHERE {where}
+            FROM {made_by(run)} n JOIN flips f USING (fingerprint) WHERE {where}
             ORDER BY place LIMIT {int(limit)} OFFSET {int(offset)})
         SELECT f.kind, f.suite, f.metric, f.filter_name, f.doc_hash, f.occurrence, f.group_name, left(f.prompt, 2000),
             left(f.target, 2000), left(f.before_output, 2000), left(f.after_output, 2000)
@@ -331,7 +297,7 @@ def samples(
     sql = f"""
         SELECT s.arm, s.suite, s.metric, s.filter_name, s.doc_hash, s.occurrence, s.doc_id, s.group_name, s.value,
             s.weight, s.parsed, s.error, o.prompt, o.target, o.output
-        FROM {_made_by(run)} n JOIN samples s ON s.fingerprint = n.fingerprint
+        FROM {made_by(run)} n JOIN samples s ON s.fingerprint = n.fingerprint
         JOIN outputs o ON o.fingerprint = s.fingerprint AND o.position = s.position
         WHERE s.suite = {literal(suite)} AND s.doc_hash = {literal(doc_hash)}
             AND s.occurrence = {int(occurrence)} AND s.arm IN ({names})
@@ -339,58 +305,17 @@ def samples(
     return tuple(SampleRow(*row) for row in _ask(index, sql))
 
 
-def funnel(index: Path, run: str) -> FunnelRow | None:
-    """What became of the rows of the run's data; None before `curate` is done."""
-    mine = _made_by(run)
-    total = f"SELECT f.rows_in, f.rows_out FROM {mine} n JOIN funnels f USING (fingerprint)"
-    broken = f"SELECT count(*) FROM {mine} n JOIN quarantined q USING (fingerprint)"
-    reasons = f"""
-        SELECT r.reason, r.action, r.row_count, r.only_rows, r.examples_json
-        FROM {mine} n JOIN funnel_reasons r USING (fingerprint) ORDER BY r.row_count DESC, r.position"""
-    with reading(index) as connection:
-        rows = connection.execute(total).fetchall()
-        if not rows:
-            return None
-        quarantined = connection.execute(broken).fetchall()[0][0]
-        found = connection.execute(reasons).fetchall()
-    counts = tuple(
-        ReasonRow(reason, action, n, only, tuple(json.loads(said))) for reason, action, n, only, said in found
-    )
-    return FunnelRow(rows[0][0], rows[0][1], quarantined, counts)
-
-
-def dropped(index: Path, run: str, reason: str, *, offset: int = 0, limit: int = 50) -> tuple[DropRow, ...]:
-    """One page of the records that a reason touched and that were dropped, in the order of the data."""
-    sql = f"""
-        WITH page AS (
-            SELECT DISTINCT d.fingerprint, d.position, d.row_number
-            FROM {_made_by(run)} n JOIN drops d USING (fingerprint)
-            JOIN findings f ON f.fingerprint = d.fingerprint AND f.row_number = d.row_number
-            WHERE f.reason = {literal(reason)}
-            ORDER BY d.position LIMIT {int(limit)} OFFSET {int(offset)})
-        SELECT d.row_number, d.dataset, left(any_value(d.prompt), 2000), left(any_value(d.answer), 2000),
-            list(f.reason ORDER BY f.position), list(f.detail ORDER BY f.position)
-        FROM page JOIN drops d USING (fingerprint, position)
-        JOIN findings f ON f.fingerprint = d.fingerprint AND f.row_number = d.row_number
-        GROUP BY d.position, d.row_number, d.dataset ORDER BY d.position"""
-    rows = _ask(index, sql)
-    return tuple(
-        DropRow(number, dataset, prompt, answer, tuple(zip(reasons, details, strict=True)))
-        for number, dataset, prompt, answer, reasons, details in rows
-    )
-
-
 def generations(index: Path, run: str, before: str, after: str) -> tuple[GenerationRow, ...]:
     """What two arms answered to the same prompts, in the order they were asked."""
     sql = f"""
-        WITH mine AS (SELECT g.* FROM {_made_by(run)} n JOIN generations g USING (fingerprint))
+        WITH mine AS (SELECT g.* FROM {made_by(run)} n JOIN generations g USING (fingerprint))
         SELECT b.suite, b.prompt, b.reference, b.output, a.output
         FROM mine b JOIN mine a USING (suite, doc_hash, occurrence)
         WHERE b.arm = {literal(before)} AND a.arm = {literal(after)} ORDER BY b.position"""
     return tuple(GenerationRow(*row) for row in _ask(index, sql))
 
 
-def _made_by(run: str) -> str:
+def made_by(run: str) -> str:
     """The run's nodes that came to an artifact. A plan names fingerprints beforehand: what another run made of a node
     that this one never reached is not this run's."""
     return f"(SELECT * FROM run_nodes WHERE run = {literal(run)} AND status IN ('done', 'cached'))"

@@ -48,6 +48,7 @@ _SUMMARIES = (
     "trust.json",
     "comparison.json",
     "verdict.json",
+    "ablation.json",
 )
 
 

@@ -169,4 +169,4 @@ def _external(config: SynthNode, project: Path) -> dict[str, str]:
     return found
 
 
-STAGE = Stage(name="synth", version=1, config=SynthNode, run=run, libraries=("rapidfuzz",), external=_external)
+STAGE = Stage(name="synth", version=2, config=SynthNode, run=run, libraries=("rapidfuzz",), external=_external)

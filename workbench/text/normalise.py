@@ -1,22 +1,30 @@
-"""One spelling per text: what exact duplicate search compares, and the words everything else counts.
+"""One spelling per text: what exact duplicate search compares, the words everything else counts, and the tokens in
+which decontamination looks for one text in another.
 
-    normalised("Ｆｕｌｌ  width\\n")   ->  "full width"
-    words("Don't panic: 42!")         ->  ["don", "t", "panic", "42"]
+    normalised("Ｆｕｌｌ  width\\n")         ->  "full width"
+    words("Don't panic: 42!")               ->  ["don", "t", "panic", "42"]
+    folded_tokens("DON’T pay $1,200.50")    ->  ["dont", "pay", "1200.50"]
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 WORD = re.compile(r"\w+")
+_SIGN = re.compile(r"[-+*/=<>^%|&~$€£×÷±≤≥≠√²³]")
 
 
+@lru_cache(maxsize=256)
 def normalised(text: str) -> str:
     """`text` under NFKC and case folding, with every run of white space as one space and none at the ends.
 
     Idempotent: folding can undo NFKC and NFKC can undo folding (Unicode standard, D146), so both run twice.
+    Remembers the last few texts: those of a record are asked for several times within a short while.
     """
+    if text.isascii():
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", text).casefold()
     folded = unicodedata.normalize("NFKC", folded).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
@@ -25,3 +33,67 @@ def normalised(text: str) -> str:
 def words(text: str) -> list[str]:
     """The lower-cased runs of letters, digits and underscores."""
     return WORD.findall(text.lower())
+
+
+def folded(text: str) -> str:
+    """`text` without case and compatibility differences, marks as characters of their own (NFKD).
+
+    Each character is folded by itself, but for the order of several marks on one letter, which no token depends on.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+
+
+def folded_tokens(text: str) -> list[str]:
+    """The words of `text` as decontamination counts them: what formatting changes makes no difference.
+
+    Accents, apostrophes and invisible characters are left out, a number is one token with its decimal point and
+    without commas between thousands, and in scripts without spaces each character is a token.
+    """
+    drop, pattern = _folding()
+    found = (drop.sub("", match) for match in pattern.findall(folded(text)))
+    return [token for token in found if token]
+
+
+def said(text: str) -> str:
+    """What two texts share that say the same: words and signs such as + and -, without the punctuation of sentences."""
+    found = _SIGN.sub(r" \g<0> ", folded(text))
+    return " ".join(piece for part in found.split() for piece in ([part] if _SIGN.match(part) else folded_tokens(part)))
+
+
+def folded_places(text: str) -> list[tuple[int, int]]:
+    """Start and end of each of `folded_tokens(text)` in `text` itself, in characters."""
+    drop, pattern = _folding()
+    spelling = folded(text)
+    if text.isascii():
+        origin: range | list[int] = range(len(text))
+    else:
+        origin = [position for position, character in enumerate(text) for _ in folded(character)]
+    return [
+        (origin[found.start()], origin[found.end() - 1] + 1)
+        for found in pattern.finditer(spelling)
+        if drop.sub("", found.group())
+    ]
+
+
+@lru_cache(maxsize=1)
+def dropped_characters() -> str:
+    """All characters that are no part of a token and do not end one: marks, invisible characters, apostrophes."""
+    # Marks and format characters stand in the first two planes and in the block of tags and variation selectors.
+    planes = (*range(0x20000), *range(0xE0000, 0xE0200))
+    marks = (chr(code) for code in planes if unicodedata.category(chr(code)) in ("Mn", "Me", "Mc", "Cf"))
+    return "".join(marks) + "'’‘ʼ"
+
+
+@lru_cache(maxsize=1)
+def _folding() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What is dropped from a token, and a token before that."""
+    from workbench.text.shingles import UNSPACED_CHARACTER  # which counts the words of this module
+
+    dropped = "".join(sorted(dropped_characters()))
+    alone = UNSPACED_CHARACTER.pattern[1:-1]
+    drop = re.compile(f"[,{re.escape(dropped)}]")
+    thousands, decimals = r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", r"(?<=[0-9])\.(?=[0-9])"
+    token = re.compile(rf"(?=\w)[{alone}]|(?:(?![{alone}])[\w{re.escape(dropped)}]|{thousands}|{decimals})+")
+    return drop, token

@@ -20,15 +20,25 @@ _UNSPACED = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f"
 )
-_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+"""A character of a script without spaces: a token by itself if it is a letter."""
+_WORDS_APART = bytes(code if WORD.match(chr(code)) else 0x20 for code in range(256))
+"""ASCII with a space for all that is no part of a word."""
 _TOKEN = re.compile(rf"(?=\w)[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
 
 
 def tokens(text: str) -> list[str]:
     """The words of `text`; characters where the script has no spaces."""
-    if _UNSPACED_CHARACTER.search(text) is None:
+    if text.isascii() or UNSPACED_CHARACTER.search(text) is None:
         return words(text)
     return _TOKEN.findall(text.lower())
+
+
+def token_count(text: str) -> int:
+    """`len(tokens(text))`, for ASCII in a fifth of the time."""
+    if text.isascii():
+        return len(text.encode().translate(_WORDS_APART).split())
+    return len(tokens(text))
 
 
 def token_places(text: str) -> list[tuple[int, int]]:
@@ -36,7 +46,7 @@ def token_places(text: str) -> list[tuple[int, int]]:
     lowered = text.lower()
     # Lower-casing may lengthen a text (U+0130 becomes two characters): `origin` leads back.
     origin = [position for position, character in enumerate(text) for _ in character.lower()]
-    pattern = _TOKEN if _UNSPACED_CHARACTER.search(text) else WORD
+    pattern = _TOKEN if UNSPACED_CHARACTER.search(text) else WORD
     return [(origin[found.start()], origin[found.end() - 1] + 1) for found in pattern.finditer(lowered)]
 
 

@@ -11,7 +11,21 @@ from typing import Literal
 
 from textual.binding import Binding
 
-ScreenName = Literal["app", "home", "start", "confirm", "run", "compare", "sample", "data", "help"]
+ScreenName = Literal[
+    "app",
+    "home",
+    "start",
+    "confirm",
+    "run",
+    "compare",
+    "sample",
+    "data",
+    "record",
+    "clusters",
+    "pair",
+    "restore",
+    "help",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,8 @@ class Action:
     footer: bool = True
 
 
-_INNER: tuple[ScreenName, ...] = ("run", "compare", "sample", "data", "help")
+_INNER: tuple[ScreenName, ...] = ("run", "compare", "sample", "data", "record", "clusters", "pair", "help")
+_LISTS: tuple[ScreenName, ...] = ("home", "compare", "data", "clusters", "start")
 
 ACTIONS: tuple[Action, ...] = (
     Action("start_demo", "d", "Demo", "Run the whole loop on the built-in example.", ("home",), "workbench demo"),
@@ -51,7 +66,7 @@ ACTIONS: tuple[Action, ...] = (
         "data",
         "f",
         "Funnel",
-        "What became of the data: reasons and dropped records.",
+        "What became of the data: reasons, rows, duplicate clusters.",
         ("home", "run", "compare"),
         'workbench store query "from funnel_reasons"',
     ),
@@ -75,8 +90,32 @@ ACTIONS: tuple[Action, ...] = (
     Action("search", "slash", "Search", "Flips that contain a text.", ("compare",)),
     Action("next_flip", "n,right", "Next", "The next flip.", ("sample",)),
     Action("previous_flip", "b,left", "Previous", "The flip before.", ("sample",)),
-    Action("down", "j", "Down", "One row down (or the arrow key).", ("home", "compare", "data", "start"), footer=False),
-    Action("up", "k", "Up", "One row up (or the arrow key).", ("home", "compare", "data", "start"), footer=False),
+    Action(
+        "open_row",
+        "enter",
+        "Open",
+        "The whole record with every finding. Of a reason: its rows.",
+        ("data",),
+        "workbench curate FILE --dropped FILE.jsonl",
+    ),
+    Action("open_pair", "enter", "Open", "Of a row: beside the one that stayed. Of a cluster: rows.", ("clusters",)),
+    Action("clusters", "c", "Clusters", "Rows that are the same or nearly the same text.", ("data",)),
+    Action("twin", "c", "Twin", "A duplicate beside the row that stayed.", ("record",)),
+    Action(
+        "restore",
+        "u",
+        "Restore",
+        "Keep this dropped row in the next run; again: take that back.",
+        ("data", "record", "clusters", "pair"),
+        "workbench restore ID --reason TEXT",
+    ),
+    Action("search", "slash", "Search", "Rows whose record or evidence contains a text.", ("data",)),
+    Action("numbers", "i", "Numbers", "Lengths, what truncation cuts, balance, near-duplicate settings.", ("data",)),
+    Action("next_row", "n,right", "Next", "The next row of the list.", ("record", "pair")),
+    Action("previous_row", "b,left", "Previous", "The row before.", ("record", "pair")),
+    Action("down", "j", "Down", "One row down (or the arrow key).", _LISTS, footer=False),
+    Action("up", "k", "Up", "One row up (or the arrow key).", _LISTS, footer=False),
+    Action("no", "escape", "No", "Leave it as it is.", ("restore",)),
     Action("back", "escape", "Back", "To the screen before.", (*_INNER, "start")),
     Action("toggle_theme", "f2", "Light/dark", "Change between the dark and the light theme.", ("app",), footer=False),
     Action("help", "question_mark", "Help", "Every key and its command.", ("app",), "workbench --help"),
@@ -92,6 +131,10 @@ SCREEN_TITLES: dict[ScreenName, str] = {
     "compare": "Comparison",
     "sample": "One document",
     "data": "Data funnel",
+    "record": "One record",
+    "clusters": "Duplicate clusters",
+    "pair": "Two duplicates",
+    "restore": "Restoring",
     "help": "Help",
 }
 

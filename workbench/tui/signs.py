@@ -28,6 +28,8 @@ STATE_SIGNS: dict[str, tuple[str, str]] = {
     "regressed": ("▼", "bold red"),
 }
 KIND_SIGNS: dict[str, tuple[str, str]] = {"forgotten": ("✘", "red"), "learned": ("✔", "green")}
+ACTION_SIGNS: dict[str, tuple[str, str]] = {"drop": ("✘", "red"), "flag": ("!", "yellow"), "repair": ("~", "cyan")}
+ROW_SIGNS: dict[str, tuple[str, str]] = {"dropped": ("✘", "red"), "kept": ("✔", "dim"), "restored": ("↺", "green")}
 
 
 def plain(text: str) -> str:
@@ -52,6 +54,11 @@ def signed(word: str | None, signs: dict[str, tuple[str, str]]) -> Text:
         return Text("-", "dim")
     glyph, colour = signs.get(word, ("•", ""))
     return coloured(f"{glyph} {one_line(word, 40)}", colour)
+
+
+def row_state(dropped: bool, restored: bool) -> Text:
+    """What became of a row, or will become of it: a restored one is kept by the next curation."""
+    return signed("restored" if restored else "dropped" if dropped else "kept", ROW_SIGNS)
 
 
 def duration(seconds: float | None) -> str:

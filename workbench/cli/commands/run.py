@@ -16,6 +16,8 @@ from workbench.cli.state import Json, Settings
 if TYPE_CHECKING:
     from workbench.core.config import LoopConfig
     from workbench.core.paths import Project
+    from workbench.core.results import Ablation
+    from workbench.loop.forecast import Forecast
     from workbench.loop.plan import Plan
     from workbench.loop.run import RunResult
 
@@ -27,6 +29,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 DEMO = "workbench demo"
+RUN = "workbench run"
+ABLATE = "workbench ablate"
+_CONTINUED = (RUN, DEMO, ABLATE)
+"""Commands whose runs can be continued."""
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +65,7 @@ def demo(
     if created:
         output.say(f"demo project: {project.root}")
     request = Request(project, project.root / PROJECT_FILE, settings or [], command=DEMO, prefix="demo")
-    arguments = ["demo", *_spelled(None, settings)]
+    arguments = ["demo", *spelled(None, settings)]
     raise typer.Exit(
         start(request, json=json, dry_run=dry_run, detach=detach, quiet=quiet, run_id=run_id, arguments=arguments)
     )
@@ -109,7 +115,7 @@ def run(
     project: Project = context.obj.project
     request = make_request(project, config, settings or [], resume, strict)
     request = request.limited(only=only, first=first, last=last)
-    arguments = ["run", *_spelled(config, settings, only, first, last, strict)]
+    arguments = ["run", *spelled(config, settings, only, first, last, strict)]
     raise typer.Exit(
         start(
             request,
@@ -181,9 +187,17 @@ class Request:
         limits = {"only": only, "first": first, "last": last}
         return Request(self.project, self.config_file, self.settings, self.command, self.prefix, self.resume, limits)
 
+    def plan(self, config: LoopConfig) -> Plan:
+        """The plan that the command stands for."""
+        from workbench.loop.ablation import build_ablation_plan
+        from workbench.loop.plan import build_plan
+
+        build = build_ablation_plan if self.command.startswith(ABLATE) else build_plan
+        return build(config, self.project.root, self.command)
+
 
 def make_request(
-    project: Project, config: Path | None, settings: list[str], resume: str | None, strict: bool
+    project: Project, config: Path | None, settings: list[str], resume: str | None, strict: bool, verb: str = RUN
 ) -> Request:
     """Where the configuration of a run comes from; UsageError if there is none."""
     from workbench.core.errors import UsageError
@@ -195,7 +209,7 @@ def make_request(
             raise UsageError("--resume takes the run's own configuration; drop the file and --set")
         directory = run_directory(project, resume)
         command = read_run(project, resume).command
-        if not command.startswith(("workbench run", DEMO)):
+        if not command.startswith(_CONTINUED):
             step = f"start it again, what was done is in the cache: {command}" if command else "start it again"
             raise UsageError("the run did not get as far as a plan that can be continued", where=resume, next_step=step)
         return Request(project, directory / "config.yaml", [], command, resume=resume)
@@ -204,7 +218,7 @@ def make_request(
         raise UsageError(
             f"no {PROJECT_FILE} here", where=str(project.root), next_step="workbench init DIR, or: workbench demo"
         )
-    shown = "workbench run" + (f" {shlex.quote(str(config))}" if config else "")
+    shown = verb + (f" {shlex.quote(str(config))}" if config else "")
     shown += "".join(f" --set {shlex.quote(setting)}" for setting in settings)
     return Request(project, path, [*settings, *(["gate.strict=true"] if strict else [])], shown)
 
@@ -213,20 +227,21 @@ def start(
     request: Request, *, json: bool, dry_run: bool, detach: bool, quiet: bool, run_id: str | None, arguments: list[str]
 ) -> int:
     """Plans and runs, or only shows the plan, or hands over to a detached job; returns the exit code."""
-    from workbench.loop.plan import build_plan, select
+    from workbench.loop.forecast import forecast
+    from workbench.loop.plan import select
     from workbench.loop.run import refuse_unwritable, resumable
     from workbench.loop.runs import run_directory
     from workbench.loop.settings import load_config
 
     environment: dict[str, str] | None = {} if request.resume else None
     config = load_config(request.config_file, request.settings, environment)
-    plan = build_plan(config, request.project.root, request.command)
+    plan = request.plan(config)
     selected = select(plan, **{"only": None, "first": None, "last": None, **request.limits})
     if request.resume is not None:
         asked_for = resumable(run_directory(request.project, request.resume), plan)
         selected = selected if any(request.limits.values()) else asked_for
     if dry_run:
-        _show_plan(request.project, plan, selected, json=json)
+        _show_plan(request.project, plan, selected, forecast(plan, selected, request.project), json=json)
         return 0
     refuse_unwritable(request.project)
     if detach:
@@ -304,7 +319,7 @@ class _StopRequested:
         output.say("stopping: what was reached is kept")
 
 
-def _show_plan(project: Project, plan: Plan, selected: set[str], *, json: bool) -> None:
+def _show_plan(project: Project, plan: Plan, selected: set[str], expected: Forecast, *, json: bool) -> None:
     from workbench.loop.artifacts import ArtifactStore
 
     store = ArtifactStore(project)
@@ -319,12 +334,15 @@ def _show_plan(project: Project, plan: Plan, selected: set[str], *, json: bool) 
         for node in plan.nodes
     ]
     if json:
-        output.print_json({"dry_run": True, "nodes": rows})
+        costs = {"trainings": expected.trainings, "scorings": expected.scorings, "expected_s": expected.seconds}
+        output.print_json({"dry_run": True, "nodes": rows, **costs})
         return
     width = max(len(node.name) for node in plan.nodes)
     output.print_text(
         "\n".join(f"{row['node']:<{width}}  {row['state']:<8}  {str(row['fingerprint'])[:12]}" for row in rows)
     )
+    time = "not known before the first" if expected.seconds is None else f"about {expected.seconds / 60:.1f} min"
+    output.say(f"to do: {expected.trainings} trainings, {expected.scorings} scorings; time: {time}")
 
 
 def _planned_state(name: str, cached: bool, selected: set[str]) -> str:
@@ -334,6 +352,7 @@ def _planned_state(name: str, cached: bool, selected: set[str]) -> str:
 
 
 def _show_result(result: RunResult, *, json: bool) -> None:
+    ablation = _ablation(result)
     if json:
         output.print_json(
             {
@@ -344,15 +363,30 @@ def _show_result(result: RunResult, *, json: bool) -> None:
                 "cached": list(result.cached),
                 "ran": list(result.ran),
                 "verdict": result.verdict.model_dump(mode="json") if result.verdict else None,
+                **({"ablation": ablation.model_dump(mode="json")} if ablation else {}),
                 "report": str(result.report) if result.report else None,
                 "artifacts": {name: str(artifact.path) for name, artifact in result.artifacts.items()},
             }
         )
         return
-    if result.status == "completed" and result.verdict is not None:
+    if result.status == "completed" and ablation is not None:
+        from workbench.compare.ablation_text import render_ablation
+
+        output.print_text(f"{render_ablation(ablation)}\n\nanswer: {ablation.headline}")
+        output.print_text(f"report: {result.report}")
+    elif result.status == "completed" and result.verdict is not None:
         output.print_text(_verdict_text(result))
     elif result.status != "completed":
         output.say(f"{result.status}: {result.message}")
+
+
+def _ablation(result: RunResult) -> Ablation | None:
+    from workbench.core.parts import read_model
+    from workbench.core.results import Ablation
+    from workbench.loop.plan import ABLATION
+
+    artifact = result.artifacts.get(ABLATION)
+    return None if artifact is None else read_model(artifact.part("ablation.json"), Ablation)
 
 
 def _verdict_text(result: RunResult) -> str:
@@ -370,7 +404,7 @@ def _verdict_text(result: RunResult) -> str:
     return "\n".join(lines)
 
 
-def _spelled(
+def spelled(
     config: Path | None,
     settings: list[str] | None,
     only: str | None = None,

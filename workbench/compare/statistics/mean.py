@@ -41,8 +41,8 @@ def weighted_mean(values: Floats, weights: Floats, codes: Codes, confidence: flo
     return Estimate(mean, mean - half_width, mean + half_width, se, method)
 
 
-def t_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's t."""
+def t_quantile(probability: float, degrees: float) -> float:
+    """Quantile of Student's t; infinitely many degrees give the normal one."""
     from scipy.special import stdtrit  # 0.2 s to import
 
     return float(stdtrit(degrees, probability))

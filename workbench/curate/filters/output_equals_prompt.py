@@ -15,13 +15,17 @@ from __future__ import annotations
 import re
 
 from workbench.core.config import CurateConfig
-from workbench.core.records import Record
 from workbench.curate.filters.contract import Filter, Subject, Verdict
 from workbench.text.normalise import normalised
 
 _MAY_CHANGE_NOTHING = re.compile(
-    r"\b(sort|order|arrange|rearrange|organi[sz]e|correct|fix|edit|proofread|rewrite|rephrase|paraphrase|format|clean|remove|replace"
-    r"|convert|repeat|copy|echo|say|quote|extract|find|identify|select|choose|complete)\b",
+    r"\b(sort|order|arrange|rearrange|organi[sz]e|correct|fix|edit|proofread|rewrite|rephrase|paraphrase|format|clean"
+    r"|remove|replace"
+    r"|convert|repeat|copy|echo|say|quote|extract|find|identify|select|choose|complete|match|pair|add|insert"
+    r"|capitali[sz]e|punctuate"
+    r"|check|ensure|make sure|simplify|shorten|sortiere?n?|korrigieren?|corrige\w*|corrija\w*|trie[rz]?|ordena\w*"
+    r"|répéte\w*|repite)\b"
+    r"|排序|排列|整理|改正|纠正|修改|更正|校对|重写|改写|插入|添加|标点|选择|找出|识别|提取|删除|去除|替换|复制|重复|转换|简化|匹配|补全|完成",
     re.IGNORECASE,
 )
 _SHORTEST_INPUT = 3
@@ -30,8 +34,8 @@ _SHORTEST_INPUT = 3
 
 def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
     """Drops, or flags, answers equal to the last user turn or to its input part."""
-    question = _last_user_turn(subject.record)
-    if question is None or not subject.answer.strip():
+    question = subject.question
+    if question is None or not _may_repeat(question, subject.answer):
         return []
     repeated = _repeated(question, subject)
     if repeated is None:
@@ -54,8 +58,16 @@ def _repeated(question: str, subject: Subject) -> str | None:
     return None
 
 
-def _last_user_turn(record: Record) -> str | None:
-    return next((turn.content for turn in reversed(record.messages) if turn.role == "user"), None)
+def _may_repeat(question: str, answer: str) -> bool:
+    """Whether the two end in the same word, and begin alike: for ASCII, where only case and space can differ, that
+    settles most rows at once."""
+    question, answer = question.strip(), answer.strip()
+    if not answer or not question.isascii() or not answer.isascii():
+        return bool(answer)
+    if question[-40:].lower().split()[-1:] != answer[-40:].lower().split()[-1:]:
+        return False
+    first = answer[0].lower()
+    return first in (question[:1].lower(), _input_part(question).lstrip()[:1].lower())
 
 
 def _input_part(question: str) -> str:
@@ -63,4 +75,4 @@ def _input_part(question: str) -> str:
     return question.strip().partition("\n")[2]
 
 
-FILTER = Filter("output_equals_prompt", check)
+FILTER = Filter("output_equals_prompt", ("output_equals_prompt",), check)

@@ -4,13 +4,15 @@
     {"conversations": [{"from": "human", "value": "Capital of Peru?"}],
      "chosen": {"from": "gpt", "value": "Lima"}, "rejected": {"from": "gpt", "value": "Cusco"}}
     {"chosen_messages": [<user>, <assistant>], "rejected_messages": [<user>, <assistant>]}
+    {"chosen": "\\n\\nHuman: Capital of Peru?\\n\\nAssistant: Lima", "rejected": "\\n\\nHuman: ... Cusco"}
     ->  messages (user "Capital of Peru?"), chosen "Lima", rejected "Cusco"
 
-Answers may be texts, messages, or whole conversations that agree up to their last turn.
+Answers may be texts, messages, or whole conversations (messages or a transcript) that agree up to their last turn.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from workbench.core.records import Message
@@ -31,6 +33,8 @@ from workbench.ingest.formats.turns import conversation, message, with_system
 from workbench.ingest.rows import Row, RowProblem
 
 _PAIRS = (("chosen_messages", "rejected_messages"), ("chosen", "rejected"))
+_TRANSCRIPT_START = "\n\nHuman:"
+_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 _TURNS = ("conversations", "messages", "conversation")
 
 
@@ -69,11 +73,23 @@ def _ending(value: Any, column: str) -> tuple[tuple[Message, ...], Message]:
         turns: tuple[Message, ...] = (message(value, column),)
     elif isinstance(value, list):
         turns = conversation(value, column)
+    elif isinstance(value, str) and value.startswith(_TRANSCRIPT_START):
+        turns = _transcript(value)
     else:
         turns = (Message(role="assistant", content=as_text(value, f"column {column!r}")),)
     if not turns or turns[-1].role != "assistant":
         raise RowProblem("no_answer", f"{column} does not end with the assistant's turn")
     return turns[:-1], turns[-1]
+
+
+def _transcript(text: str) -> tuple[Message, ...]:
+    """Turns of a text in which each begins with a blank line and its speaker."""
+    _, *pieces = _SPEAKER.split(text)
+    speakers, said = pieces[::2], pieces[1::2]
+    return tuple(
+        Message(role="user" if speaker == "Human" else "assistant", content=content.removeprefix(" "))
+        for speaker, content in zip(speakers, said, strict=True)
+    )
 
 
 FORMAT = Format(

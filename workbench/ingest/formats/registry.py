@@ -8,6 +8,7 @@ detect({"input_ids": [1, 2]})                                           ->  RowP
 from __future__ import annotations
 
 import difflib
+from functools import lru_cache
 
 from workbench.core.cards import Card
 from workbench.core.errors import UsageError
@@ -23,8 +24,9 @@ FORMATS: tuple[Format, ...] = (
     alpaca.FORMAT,
     text.FORMAT,
 )
-SHARED_COLUMNS = ("topic", "part_of")
-"""Columns of any format: what a record is about, and what it was cut from."""
+SHARED_COLUMNS = ("topic", "part_of", "split")
+"""Columns of any format: what a record is about, what it was cut from, and its split."""
+_USUAL_COLUMNS = 100
 _UNSUPPORTED = {
     "input_ids": "rows of token ids cannot be read; give the text",
     "segments": "rows of masked segments cannot be read; give messages",
@@ -39,13 +41,20 @@ def named(name: str) -> Format:
 
 def detect(row: Row) -> Format:
     """The first format that fits. Raises RowProblem `unsupported_shape` or `unknown_shape`."""
-    for candidate in FORMATS:
-        if candidate.fits(row):
-            return candidate
+    columns = tuple([name for name, value in row.items() if value is not None])
+    if found := _fitting(columns) if len(columns) <= _USUAL_COLUMNS else _fitting.__wrapped__(columns):
+        return found
     for column, advice in _UNSUPPORTED.items():
         if row.get(column) is not None:
             raise RowProblem("unsupported_shape", advice)
     raise RowProblem("unknown_shape", f"columns fit no known shape: {column_names(row)}")
+
+
+@lru_cache(maxsize=256)
+def _fitting(columns: tuple[str, ...]) -> Format | None:
+    """The first format for rows that have these columns: what fits is judged by the columns alone."""
+    row = dict.fromkeys(columns, "")
+    return next((candidate for candidate in FORMATS if candidate.fits(row)), None)
 
 
 def check_columns(card: Card) -> None:

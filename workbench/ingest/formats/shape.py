@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from workbench.core.cards import FormatName
 from workbench.core.records import Message
-from workbench.ingest.rows import Row, RowProblem
+from workbench.ingest.rows import Row, RowProblem, WrittenNumber
 
+_SPELLED = {"true": True, "false": False}
 MEDIA_COLUMNS = ("image", "images", "video", "videos", "audio", "audios")
 
 
@@ -47,11 +49,14 @@ def has(row: Row, *columns: str) -> bool:
 
 def first_of(row: Row, columns: tuple[str, ...]) -> str | None:
     """The first of `columns` that the row has."""
-    return next((column for column in columns if row.get(column) is not None), None)
+    for column in columns:
+        if row.get(column) is not None:
+            return column
+    return None
 
 
 def column_text(row: Row, column: str) -> str:
-    """The text in a column; numbers as JSON writes them. RowProblem `missing_column` or `bad_content`."""
+    """The text in a column; numbers as they were written. RowProblem `missing_column` or `bad_content`."""
     value = row.get(column)
     if value is None:
         raise RowProblem("missing_column", f"no column {column!r}; the row has {column_names(row)}")
@@ -64,10 +69,12 @@ def optional_text(row: Row, column: str) -> str:
 
 
 def as_text(value: Any, what: str) -> str:
-    """Text, or a number as text; RowProblem `bad_content` for anything else."""
+    """Text, or a number as it was written; RowProblem `bad_content` for anything else: `true` has many spellings."""
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, WrittenNumber):
+        return value.written
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return json.dumps(value)
     raise RowProblem("bad_content", f"{what} holds {type_name(value)}, expected text")
 
@@ -75,6 +82,8 @@ def as_text(value: Any, what: str) -> str:
 def type_name(value: Any) -> str:
     """What people call a value's type."""
     names = {dict: "an object", list: "a list", bool: "true or false", type(None): "null", bytes: "binary data"}
+    if isinstance(value, float):
+        return "no finite number"
     return names.get(type(value), type(value).__name__)
 
 
@@ -96,14 +105,18 @@ def tools_of(row: Row) -> str | None:
 
 
 def label_of(row: Row) -> bool | None:
-    """Thumbs up or down in `label` or `kto_tag`; a label that is not true or false is a class, not a judgment."""
+    """Thumbs up or down in `label` or `kto_tag`; a label that is not true or false is a class, not a judgment.
+
+    Tables of text spell a `kto_tag` as true or false; the text in a `label` may be an answer's class."""
     for column in ("label", "kto_tag"):
         if isinstance(value := row.get(column), bool):
             return value
-    return None
+    tag = row.get("kto_tag")
+    return _SPELLED.get(tag.strip().lower()) if isinstance(tag, str) else None
 
 
 def refuse_media(row: Row) -> None:
     """RowProblem `multimodal` if the row comes with images, sound or video."""
-    if column := next((name for name in MEDIA_COLUMNS if row.get(name)), None):
-        raise RowProblem("multimodal", f"column {column!r} holds media; only text can be trained on")
+    for column in MEDIA_COLUMNS:
+        if row.get(column):
+            raise RowProblem("multimodal", f"column {column!r} holds media; only text can be trained on")

@@ -2,6 +2,8 @@
 
     {"from": "human", "value": "Hi"}                             ->  Message(role="user", content="Hi")
     {"role": "user", "content": [{"type": "text", "text": "Hi"}]}  ->  the same
+    {"role": "assistant", "reasoning_content": "Greet.", "content": "Hi"}
+                                  ->  Message(role="assistant", content="<think>\\nGreet.\\n</think>\\n\\nHi")
     {"from": "function_call", "value": "{\\"name\\": \\"now\\", \\"arguments\\": {}}"}
                                   ->  Message(role="assistant", content="", tool_calls=(ToolCall("now", "{}"),))
 
@@ -27,11 +29,18 @@ ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "gpt": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
 }
+_CALLING = ("function_call", "tool_call")
+"""Roles of turns that are nothing but tool calls."""
+_PLAIN = frozenset(name for name in ROLES if name not in _CALLING)
 _REASONING_PARTS = ("reasoning", "thinking")
+_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+_EXTRAS = {"tool_calls", "function_call", *_REASONING_KEYS}
+"""Keys that may say more than a turn's content."""
 _MEDIA_PARTS = ("image", "video", "audio", "file")
 
 
@@ -48,21 +57,31 @@ def message(turn: Any, what: str) -> Message:
     """One turn. Raises RowProblem: `bad_role`, `bad_content`, `bad_tool_call` or `multimodal`."""
     if not isinstance(turn, dict):
         raise RowProblem("bad_content", f"{what} is {type_name(turn)}, expected a message")
-    spelled = turn.get("role") if turn.get("role") is not None else turn.get("from")
-    role = ROLES.get(spelled.strip().lower()) if isinstance(spelled, str) else None
-    if role is None:
-        known = ", ".join(ROLES)
-        raise RowProblem("bad_role", f"{what} has role {spelled!r}; known roles: {known}")
-    content = turn.get("content") if "content" in turn else turn.get("value")
-    if str(spelled).strip().lower() == "function_call":
+    spelled = turn.get("role")
+    if spelled is None:
+        spelled = turn.get("from")
+    role = _role(spelled, what)
+    content = turn["content"] if "content" in turn else turn.get("value")
+    if isinstance(content, str) and not _EXTRAS & turn.keys() and spelled in _PLAIN:
+        return Message(role=role, content=content)
+    if str(spelled).strip().lower() in _CALLING:
         return Message(role="assistant", content="", tool_calls=_called(content, what))
     calls = _tool_calls(turn.get("tool_calls") or [], what)
+    if turn.get("function_call"):
+        calls += _called(turn["function_call"], what)
+    thought = next((_thought(turn[key], what) for key in _REASONING_KEYS if turn.get(key)), "")
     if isinstance(content, list):
         text, more = _joined(content, what)
-        return _said(role, text, calls + more, what)
+        return _said(role, thought + text, calls + more, what)
     if content is None and calls:
-        return _said(role, "", calls, what)
-    return _said(role, as_text(content, what), calls, what)
+        return _said(role, thought, calls, what)
+    return _said(role, thought + as_text(content, what), calls, what)
+
+
+def _role(spelled: Any, what: str) -> Role:
+    if isinstance(spelled, str) and (role := ROLES.get(spelled) or ROLES.get(spelled.strip().lower())):
+        return role
+    raise RowProblem("bad_role", f"{what} has role {spelled!r}; known roles: {', '.join(ROLES)}")
 
 
 def checked_chat(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -104,12 +123,16 @@ def _joined(parts: list[Any], what: str) -> tuple[str, tuple[ToolCall, ...]]:
         if kind == "tool_call":
             calls += _called(inner, what)
         elif kind in _REASONING_PARTS:
-            texts.append(f"<think>\n{as_text(inner, what)}\n</think>\n\n")
+            texts.append(_thought(inner, what))
         elif kind == "text":
             texts.append(as_text(inner, what))
         else:
             raise RowProblem("bad_content", f"{what} has a part of unknown type {kind!r}")
     return "".join(texts), calls
+
+
+def _thought(value: Any, what: str) -> str:
+    return f"<think>\n{as_text(value, what)}\n</think>\n\n"
 
 
 def _called(value: Any, what: str) -> tuple[ToolCall, ...]:

@@ -5,139 +5,159 @@
     Short for sodium?,NA         ->  {"question": "Short for sodium?", "answer": "NA"}
 
 Nothing is guessed: no numbers, no dates, no missing values. A row with too many or too few fields goes to quarantine,
-and so does a line with an unclosed quote; reading then goes on at the next line.
+and so does a line with an unclosed quote; reading then goes on at the next line. So does a line that repeats the
+header, as in files that were joined end to end.
 """
 
 from __future__ import annotations
 
 import csv
-import io
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from workbench.core.errors import UsageError
 from workbench.core.records import Quarantined
-from workbench.ingest.decode import Encoding, byte_length, refuse_bad_bytes, sniff, whole_text
-from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, RowProblem, RowStream, rejected
+from workbench.ingest.decode import Line, TextFile, refuse_bad_bytes
+from workbench.ingest.readers.json_lines import BYTE_ORDER_MARK
+from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, RowProblem, RowStream, rejected, too_long
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """One row, or what was wrong with it, and the lines it took."""
+    """One row, or what was wrong with it."""
 
     values: list[str] | RowProblem
-    first: int
-    """Zero-based line."""
-    text: str
+    lines: list[Line]
+    """The lines it takes; only the first of a row that cannot be read."""
+
+    @property
+    def text(self) -> str:
+        return "".join(line.text + line.end for line in self.lines)
 
 
 def read(file: DataFile, options: ReadOptions) -> RowStream:
-    """Rows of a delimited file, whole in memory. Raises UsageError for a header with an empty or repeated name."""
-    encoding = sniff(file, options)
-    # newline="" keeps line ends inside quotes; the iterator ends lines at \n, \r and \r\n, as csv does.
-    physical = list(io.StringIO(whole_text(file, encoding), newline=""))
-    delimiter = _delimiter(file, next((line for line in physical if line.strip()), ""), options)
-    rows = (fields for fields in _split(physical, delimiter, options.max_row_bytes) if fields.text.strip())
-    header = next(rows, None)
-    if header is None:
-        return
-    columns = _columns(header, file)
-    yield from _rows(rows, columns, physical, file, encoding)
+    """Rows of a delimited file. Raises UsageError for a header that cannot name the columns."""
+    text = TextFile(file, options)
+    lines = _Lines(text, options.max_row_bytes)
+    rows = _split(lines, _delimiter(file, lines.first_text(), options), options.max_row_bytes)
+    number = 0
+    if header := next(rows, None):
+        columns = _columns(header, file, options)
+        for fields in rows:
+            first = fields.lines[0]
+            place = Place(file.name, number, first.number, first.byte)
+            yield _row(fields, columns, fields.values == header.values, place, file)
+            number += 1
+    if damage := text.damaged_row(number):
+        yield damage
 
 
-def _rows(
-    rows: Iterator[_Fields], columns: list[str], physical: list[str], file: DataFile, encoding: Encoding
-) -> RowStream:
-    offset, counted = encoding.start, 0
-    for number, fields in enumerate(rows):
-        offset += sum(byte_length(line, encoding) for line in physical[counted : fields.first])
-        counted = fields.first
-        yield _row(fields, columns, Place(file.name, number, fields.first + 1, offset))
-
-
-def _row(fields: _Fields, columns: list[str], place: Place) -> RawRow | Quarantined:
+def _row(fields: _Fields, columns: list[str], is_header: bool, place: Place, file: DataFile) -> RawRow | Quarantined:
+    values = fields.values
     try:
-        if isinstance(fields.values, RowProblem):
-            raise fields.values
-        refuse_bad_bytes(fields.text)
-        if len(fields.values) != len(columns):
-            raise RowProblem("wrong_field_count", f"{len(fields.values)} fields under {len(columns)} columns")
-        return RawRow(dict(zip(columns, fields.values, strict=True)), place)
+        if isinstance(values, RowProblem):
+            raise values
+        for line in fields.lines:
+            refuse_bad_bytes(line.text)
+        if is_header:
+            raise RowProblem("repeated_header", "the line repeats the header")
+        if len(values) != len(columns):
+            raise RowProblem("wrong_field_count", f"{len(values)} fields under {len(columns)} columns")
     except RowProblem as problem:
         return rejected(place, problem, fields.text)
+    return RawRow(dict(zip(columns, values, strict=True)), place, None, file.split)
 
 
-def _split(physical: list[str], delimiter: str, max_bytes: int) -> Iterator[_Fields]:
+def _split(lines: _Lines, delimiter: str, max_bytes: int) -> Iterator[_Fields]:
     """Rows of the file; after one that cannot be read, reading begins anew at the line below its first."""
     # The limit is the process's own; raised, never lowered, so that long fields of another reader still pass.
     csv.field_size_limit(max(csv.field_size_limit(), max_bytes))
-    position = 0
-    while position < len(physical):
-        source = _Source(physical, position, max_bytes)
-        parser = csv.reader(source, delimiter=delimiter, strict=True)
+    while True:
         try:
-            for values in parser:
-                yield _Fields(values, position, source.taken())
-                position = source.next_row()
+            for values in csv.reader(lines, delimiter=delimiter, strict=True):
+                taken = lines.taken()
+                if len(taken) > 1 or taken[0].text.strip():  # a blank line is no row
+                    yield _Fields(values, taken)
             return
         except (csv.Error, RowProblem) as error:
             problem = error if isinstance(error, RowProblem) else RowProblem("bad_csv", f"not CSV: {error}")
-            yield _Fields(problem, position, physical[position])
-            position += 1
+        yield _Fields(problem, [lines.give_back()])
 
 
-class _Source:
-    """Lines for the parser; knows which belong to the current row and refuses rows without end."""
+class _Lines:
+    """Lines of a file for the parser; those of the row at hand can be given back."""
 
-    def __init__(self, physical: list[str], start: int, max_bytes: int) -> None:
-        self._physical = physical
-        self._start = start
-        self._next = start
+    def __init__(self, text: TextFile, max_bytes: int) -> None:
+        self._lines = text.whole_lines(max_bytes)
+        self._again: deque[Line] = deque()
+        self._of_row: list[Line] = []
         self._size = 0
         self._max_bytes = max_bytes
+
+    def first_text(self) -> str:
+        """The first line that is not blank; it stays to be read."""
+        for line in self._lines:
+            if line.cut or line.text.strip():
+                self._again.append(line)
+                return line.text
+        return ""
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        if self._next == len(self._physical):
-            raise StopIteration
-        line = self._physical[self._next]
-        self._size += len(line)
-        if self._size > self._max_bytes:
-            raise RowProblem("too_long", f"row is longer than {self._max_bytes:,} bytes (max_line_bytes of the card)")
-        self._next += 1
-        return line
+        """The next line; RowProblem if it, or the row that it belongs to, is too long."""
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._of_row.append(line)
+        self._size += len(line.text)
+        if line.cut or self._size > self._max_bytes:
+            raise too_long("row", self._max_bytes)
+        text = line.text if len(self._of_row) > 1 else line.text.lstrip(BYTE_ORDER_MARK)
+        return text + line.end
 
-    def taken(self) -> str:
-        return "".join(self._physical[self._start : self._next])
+    def taken(self) -> list[Line]:
+        """The lines of the row that was just parsed."""
+        lines, self._of_row, self._size = self._of_row, [], 0
+        return lines
 
-    def next_row(self) -> int:
-        self._start = self._next
-        self._size = 0
-        return self._start
+    def give_back(self) -> Line:
+        """The first line of the row at hand; the others will be read again."""
+        first, *rest = self.taken()
+        self._again.extendleft(reversed(rest))
+        return first
 
 
 def _delimiter(file: DataFile, header: str, options: ReadOptions) -> str:
     """Tabs for .tsv; otherwise what the header has most of, commas when in doubt."""
     if ".tsv" in file.path.suffixes:
         return "\t"
-    best = max(_DELIMITERS, key=header.count)
-    if best != "," and header.count(best):
+    best = delimiter_of(header)
+    if best != ",":
         options.warn(f"{file.name}: columns are separated by {_DELIMITERS[best]}, not commas")
-        return best
-    return ","
+    return best
 
 
-def _columns(header: _Fields, file: DataFile) -> list[str]:
-    where = f"{file.name}:{header.first + 1}"
+def delimiter_of(header: str) -> str:
+    """What a header has most of, commas when in doubt."""
+    best = max(_DELIMITERS, key=header.count)
+    return best if header.count(best) else ","
+
+
+def _columns(header: _Fields, file: DataFile, options: ReadOptions) -> list[str]:
+    where = f"{file.name}:{header.lines[0].number}"
     if isinstance(header.values, RowProblem):
         raise UsageError(f"header cannot be read: {header.values.detail}", where=where)
     names = [name.strip() for name in header.values]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated or "" in names:
-        problem = f"column {repeated[0]!r} appears twice in the header" if repeated else "a column has no name"
-        raise UsageError(problem, where=where, next_step="give every column its own name in the first line")
+    next_step = "give every column its own name in the first line"
+    if not any(names):
+        raise UsageError("no column has a name", where=where, next_step=next_step)
+    unnamed = [number for number, name in enumerate(names, start=1) if not name]
+    if unnamed:
+        names = [name or f"column {number}" for number, name in enumerate(names, start=1)]
+        options.warn(f"{where}: columns without a name: {', '.join(names[number - 1] for number in unnamed[:20])}")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise UsageError(f"column {repeated[0]!r} appears twice in the header", where=where, next_step=next_step)
     return names

@@ -1,6 +1,7 @@
 """A dataset of the Hugging Face hub, by id.
 
     {kind: hub, id: tatsu-lab/alpaca, split: train, revision: dce01c9}   ->  its rows
+    {kind: hub, id: openai/gsm8k, config: main, split: train+test}       ->  the rows of both, each with its split
 
 Code that comes with a dataset is never run. The hub's own conversions have already happened (dates are timestamps,
 columns of mixed types are JSON); whoever needs the bytes as they were downloads the file and names it instead.
@@ -14,8 +15,9 @@ from typing import Any
 
 from workbench.core.cards import HubSource
 from workbench.core.errors import PrerequisiteError, UsageError
-from workbench.ingest.readers.parquet import plain
-from workbench.ingest.rows import Place, RawRow, ReadOptions, RowStream
+from workbench.ingest.readers.arrow_rows import refuse_repeated_columns, rows_of
+from workbench.ingest.rows import DataFile, ReadOptions, RowStream
+from workbench.ingest.splits import split_of
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _BATCH_ROWS = 1000
@@ -38,6 +40,7 @@ def check_id(source: HubSource) -> None:
 def hub_name(source: HubSource) -> str:
     """Id, subset, revision and split as one URL-like name."""
     subset = f"/{source.config}" if source.config else ""
+    subset += f"/{source.folder}" if source.folder else ""
     return f"hub:{source.id}{subset}@{source.revision or 'main'}#{source.split}"
 
 
@@ -46,12 +49,16 @@ def read(source: HubSource, options: ReadOptions) -> RowStream:
     check_id(source)
     if source.revision is None:
         options.warn(f"{source.id}: no revision named, so the rows may change between runs")
-    dataset = _loaded(source)
-    row = 0
-    for table in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
-        for values in table.to_pylist():
-            yield RawRow(plain(values), Place(hub_name(source), row))
-            row += 1
+    for split in source.split.split("+"):
+        one = source.model_copy(update={"split": split.strip()})
+        dataset = _loaded(one)
+        refuse_repeated_columns(dataset.column_names, _where(source))
+        file = DataFile(Path(source.id), hub_name(one), split=split_of(one.split))
+        row = 0
+        for table in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
+            for batch in table.to_batches():
+                yield from rows_of(batch, row, file, options, trusted=True)
+                row += batch.num_rows
 
 
 def _loaded(source: HubSource) -> Any:
@@ -64,7 +71,8 @@ def _loaded(source: HubSource) -> Any:
     bars_shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()  # a stage does not write to the terminal
     try:
-        return datasets.load_dataset(source.id, source.config, split=source.split, revision=source.revision)
+        folder = {"data_dir": source.folder} if source.folder else {}
+        return datasets.load_dataset(source.id, source.config, split=source.split, revision=source.revision, **folder)
     except DatasetNotFoundError as error:
         raise _not_open(source, _first_line(error)) from None
     except OSError as error:  # ConnectionError and TimeoutError are among them

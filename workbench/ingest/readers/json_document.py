@@ -1,159 +1,214 @@
-"""A JSON document: a list of objects, an object that wraps one, or a single row.
+"""A JSON document: a list of objects, an object that wraps one, a single row, or several of these one after another.
 
     [{"text": "one"}, {"text": "two"}]               ->  two rows
     {"version": 2, "data": [{"text": "one"}]}        ->  one row
-    {"text": "one"}                                  ->  one row
+    {"train": [{...}], "test": [{...}]}              ->  rows of two splits
+    {"text": "one"} {"text": "two"}                  ->  two rows
 
-Elements are parsed one by one, so that each has its line and a broken one does not take the others with it: in a
-pretty-printed list reading goes on at the next element with the same indentation.
+Elements are parsed one by one in a window that slides over the file, so that its size does not matter, each has its
+line, and a broken one does not take the others with it: reading goes on behind it if its brackets match, or else at the
+next element with the same indentation or the same first key.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from workbench.core.records import Quarantined
-from workbench.ingest.decode import Encoding, byte_length, refuse_bad_bytes, sniff, whole_text
-from workbench.ingest.readers.json_lines import as_object
+from workbench.ingest.decode import TextFile, refuse_bad_bytes
+from workbench.ingest.formats.registry import FORMATS
+from workbench.ingest.readers.json_lines import BYTE_ORDER_MARK, as_object
+from workbench.ingest.readers.window import Window
 from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, RowProblem, RowStream, rejected
-from workbench.ingest.strict_json import parse_at, skip_space
+from workbench.ingest.splits import SPLITS
+from workbench.ingest.strict_json import Unfinished
 
-WRAPPERS = ("data", "rows", "examples", "records", "items", "instances", "qa_pairs", "train")
+WRAPPERS = (
+    *("data", "rows", "examples", "records", "items", "instances", "entries", "samples", "dataset", "documents"),
+    *("qa_pairs", "questions", "dialogs", "dialogues", *SPLITS),
+)
 """Keys that may hold the list of rows."""
+_EXCERPT_CHARS = 1000
+_FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.){1,200}")\s*:')
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_OBJECT_AT_MARGIN = re.compile(r"[\r\n](\{)")
+_SOUND_BRACKETS = ("duplicate_key", "too_deep", "too_long")
+"""Reasons for which an element is refused although its brackets and quotes may well match."""
 
 
 def read(file: DataFile, options: ReadOptions) -> RowStream:
-    """Rows of a JSON document, whole in memory."""
-    encoding = sniff(file, options)
-    text = whole_text(file, encoding)
-    return _Document(file.name, text, encoding, options.max_row_bytes).rows()
+    """Rows of a JSON document."""
+    return _Document(file, options).rows()
 
 
 class _Document:
-    """A text, and how far its place in lines and bytes has been counted."""
+    """A file, the window on it, and how many rows it has given."""
 
-    def __init__(self, name: str, text: str, encoding: Encoding, max_bytes: int) -> None:
-        self._name = name
-        self._text = text
-        self._encoding = encoding
-        self._max_bytes = max_bytes
-        self._counted = 0
-        self._line = 1
-        self._byte = encoding.start
+    def __init__(self, file: DataFile, options: ReadOptions) -> None:
+        self._file = file
+        self._source = TextFile(file, options)
+        self._window = Window(self._source)
+        self._max_bytes = options.max_row_bytes
         self._row = 0
+        self._end_told = False
+        """Whether a quarantined entry says that the file ends where it should not."""
 
     def rows(self) -> RowStream:
-        start = skip_space(self._text, 0)
-        if start == len(self._text):
-            return
-        if self._text[start] == "[":
-            yield from self._list(start)
-        elif self._text[start] == "{":
-            yield from self._object(start)
+        while character := self._window.peek():
+            if character == "[":
+                yield from self._list(self._file.split)
+            elif character == "{":
+                yield from self._object()
+            elif character == BYTE_ORDER_MARK or (character == "," and self._row > 0):
+                self._window.at += 1  # files joined end to end, or a list without its brackets
+            else:
+                what = "unexpected text after the end of the document" if self._row else "it begins with no [ or {"
+                begin, excerpt = self._here(), self._excerpt()
+                self._end_told = not self._window.seek(_OBJECT_AT_MARGIN)
+                yield self._rejected(begin, RowProblem("bad_json", what), excerpt)
+        if self._source.damage and not self._end_told:
+            yield self._rejected(self._here(), self._source.damage)
+
+    def _object(self) -> RowStream:
+        """The lists below known keys if there are some, else the object itself as one row."""
+        begin = self._here()
+        problem = RowProblem("bad_json", "the object is not closed: the file may be cut")
+        try:
+            value, end = self._window.value(self._max_bytes)
+        except RowProblem as refused:
+            problem = refused
         else:
-            yield self._bad(start, RowProblem("bad_json", "a JSON document begins with [ or {"))
+            if not _wraps_rows(value):
+                yield self._checked(begin, value, end, self._file.split)
+                self._window.at = end
+                return
+        excerpt = self._excerpt()
+        self._window.hold()
+        self._window.at += 1
+        wrapped = False
+        while (key := self._key()) is not None:
+            if key in WRAPPERS and self._window.peek() == "[" and self._window.peek_inside() in ("{", "]"):
+                wrapped = True
+                self._window.release()
+                yield from self._list(SPLITS.get(key, self._file.split))
+            else:
+                self._window.skip_value()
+            if self._window.peek() == ",":
+                self._window.at += 1
+        closed = self._window.peek() == "}"
+        self._window.at += closed
+        found = closed
+        if not closed:
+            self._window.back()
+            found = self._window.seek(_OBJECT_AT_MARGIN)
+        self._window.release()
+        if not wrapped or not (closed or self._end_told):
+            yield self._rejected(begin, self._or_damage(problem, found), excerpt)
 
-    def _object(self, start: int) -> RowStream:
-        """A wrapped list if one of the known keys holds one, else the object itself as one row."""
+    def _key(self) -> str | None:
+        """The next key of the object, with `at` on its value."""
+        if self._window.peek() != '"':
+            return None
         try:
-            for key, position in self._keys(start):
-                if key in WRAPPERS and self._text[position : position + 1] == "[" and self._has_objects(position):
-                    yield from self._list(position)
-                    return
-            value, end = parse_at(self._text, start)
-        except RowProblem as problem:
-            yield self._bad(start, problem)
-            return
-        yield self._checked(start, end, value)
-        yield from self._rest(end)
+            key, end = self._window.value(self._max_bytes)
+        except RowProblem:
+            return None
+        self._window.at = end
+        if self._window.peek() != ":":
+            return None
+        self._window.at += 1
+        return str(key)
 
-    def _keys(self, start: int) -> Iterator[tuple[str, int]]:
-        """Keys of the object at `start` with the positions of their values."""
-        position = skip_space(self._text, start + 1)
-        while self._text[position : position + 1] == '"':
-            key, position = parse_at(self._text, position)
-            position = skip_space(self._text, position)
-            if self._text[position : position + 1] != ":":
-                return
-            position = skip_space(self._text, position + 1)
-            yield key, position
-            _, position = parse_at(self._text, position)
-            position = skip_space(self._text, position)
-            if self._text[position : position + 1] != ",":
-                return
-            position = skip_space(self._text, position + 1)
-
-    def _has_objects(self, start: int) -> bool:
-        first = skip_space(self._text, start + 1)
-        return self._text[first : first + 1] in ("{", "]")
-
-    def _list(self, start: int) -> RowStream:
-        """Elements of the list at `start`, past broken ones where that is possible."""
-        position = skip_space(self._text, start + 1)
-        first = position
-        while position < len(self._text) and self._text[position] != "]":
+    def _list(self, split: str | None) -> RowStream:
+        """Elements of the list at hand, past broken ones where that is possible."""
+        self._window.at += 1
+        margin = self._window.space()
+        following: re.Pattern[str] | None = None
+        while (character := self._window.peek()) not in ("", "]"):
+            begin = self._here()
+            following = following or self._following(margin)
             try:
-                value, end = parse_at(self._text, position)
-                after = self._after_element(end)
+                value, end = self._window.value(self._max_bytes)
             except RowProblem as problem:
-                yield self._bad(position, problem)
-                position = self._next_element(first, position)
+                excerpt = self._excerpt()
+                found = self._recover(problem, following)
+                yield self._rejected(begin, self._or_damage(problem, found), excerpt)
                 continue
-            yield self._checked(position, end, value)
-            position = after
-        if position >= len(self._text):
-            yield self._bad(len(self._text), RowProblem("bad_json", "the list is not closed: the file may be cut"))
-        elif start == skip_space(self._text, 0):
-            yield from self._rest(position + 1)
+            yield self._checked(begin, value, end, split)
+            self._window.at = end
+            character = self._window.peek()
+            if character == ",":
+                self._window.at += 1
+            elif character not in ("", "]", "{"):
+                stray = RowProblem("bad_json", f"expected , or ] after the element, found {character!r}")
+                begin, excerpt = self._here(), self._excerpt()
+                found = self._recover(stray, following)
+                yield self._rejected(begin, self._or_damage(stray, found), excerpt)
+        if character == "]":
+            self._window.at += 1
+        elif not self._end_told:
+            unclosed = RowProblem("bad_json", "the list is not closed: the file may be cut")
+            yield self._rejected(self._here(), self._or_damage(unclosed, False))
 
-    def _after_element(self, end: int) -> int:
-        """Where the next element begins, or the closing bracket stands."""
-        position = skip_space(self._text, end)
-        follower = self._text[position : position + 1]
-        if follower == ",":
-            return skip_space(self._text, position + 1)
-        if follower in ("]", ""):
-            return position
-        raise RowProblem("bad_json", f"expected , or ] after the element, found {follower!r}")
+    def _following(self, margin: str) -> re.Pattern[str] | None:
+        """What an element looks like at its beginning: as far in as the first, or with the same first key."""
+        lines = _LINE_END.split(margin)
+        if len(lines) > 1:
+            return re.compile(r"[\r\n]" + re.escape(lines[-1]) + r"(\{)")
+        if found := _FIRST_KEY.match(self._window.text, self._window.at):
+            return re.compile(r"\}\s*,\s*(\{\s*" + re.escape(found.group(1)) + r"\s*:)")
+        return None
 
-    def _next_element(self, first: int, broken: int) -> int:
-        """The next line that opens an object exactly as far in as the first element, or the end of the text."""
-        line_start = self._text.rfind("\n", 0, first) + 1
-        indent = self._text[line_start:first]
-        if line_start == 0 or indent.strip():
-            return len(self._text)
-        found = re.compile("^" + re.escape(indent) + r"\{", re.MULTILINE).search(self._text, broken + 1)
-        return found.end() - 1 if found else len(self._text)
+    def _recover(self, problem: RowProblem, following: re.Pattern[str] | None) -> bool:
+        """Moves to the element behind a broken one; False, at the end of the text, if none is found."""
+        if following is None or problem.reason in _SOUND_BRACKETS:
+            if not self._window.skip_value():
+                return False
+            if self._window.peek() == ",":
+                self._window.at += 1
+            if following is None or self._window.peek() in ("{", "]"):
+                return self._window.peek() != ""
+        self._window.at += 1
+        return self._window.seek(following)
 
-    def _rest(self, position: int) -> RowStream:
-        """What follows a complete document is no part of it, and not lost either."""
-        position = skip_space(self._text, position)
-        if position < len(self._text):
-            yield self._bad(position, RowProblem("bad_json", "unexpected text after the end of the document"))
+    def _or_damage(self, problem: RowProblem, found_more: bool) -> RowProblem:
+        """`problem`, or that the file ends too early if nothing was found behind it."""
+        if found_more:
+            return problem
+        self._end_told = True
+        if damage := self._source.damage:
+            return damage
+        if isinstance(problem, Unfinished):
+            return RowProblem(problem.reason, f"{problem.detail}; the file may be cut")
+        return problem
 
-    def _checked(self, start: int, end: int, value: Any) -> RawRow | Quarantined:
-        text = self._text[start:end]
-        place = self._place(start)
+    def _checked(self, begin: tuple[int, int], value: Any, end: int, split: str | None) -> RawRow | Quarantined:
         try:
-            if byte_length(text, self._encoding) > self._max_bytes:
-                limit = f"{self._max_bytes:,} bytes (max_line_bytes of the card)"
-                raise RowProblem("too_long", f"row is longer than {limit}")
-            refuse_bad_bytes(text)
-            return RawRow(as_object(value), place)
+            refuse_bad_bytes(self._window.text[self._window.at : end])
+            return RawRow(as_object(value), self._placed(begin), None, split)
         except RowProblem as problem:
-            return rejected(place, problem, text)
+            return self._rejected(begin, problem)
 
-    def _bad(self, start: int, problem: RowProblem) -> Quarantined:
-        return rejected(self._place(start), problem, self._text[start : start + 1000])
+    def _rejected(self, begin: tuple[int, int], problem: RowProblem, excerpt: str | None = None) -> Quarantined:
+        return rejected(self._placed(begin), problem, self._excerpt() if excerpt is None else excerpt)
 
-    def _place(self, position: int) -> Place:
-        """Row, line and byte of a position; positions only grow, so each character is counted once."""
-        passed = self._text[self._counted : position]
-        self._line += passed.count("\n")
-        self._byte += byte_length(passed, self._encoding)
-        self._counted = position
-        place = Place(self._name, self._row, self._line, self._byte)
+    def _excerpt(self) -> str:
+        return self._window.text[self._window.at : self._window.at + _EXCERPT_CHARS]
+
+    def _here(self) -> tuple[int, int]:
+        return self._window.place()
+
+    def _placed(self, begin: tuple[int, int]) -> Place:
+        """The next row's place."""
         self._row += 1
-        return place
+        return Place(self._file.name, self._row - 1, *begin)
+
+
+def _wraps_rows(value: dict[str, Any]) -> bool:
+    """Whether an object is there for the list in it, and not a row with a list in a column."""
+    lists = {key: inner for key, inner in value.items() if key in WRAPPERS and isinstance(inner, list)}
+    if not any(lists.values()):  # nothing to read in them
+        return bool(lists) and len(lists) == len(value)
+    holds_objects = any(inner and isinstance(inner[0], dict) for inner in lists.values())
+    return holds_objects and not any(shape.fits(value) for shape in FORMATS if shape.name != "text")

@@ -8,29 +8,34 @@ Blank lines are no rows. Every other line is either a row or quarantined.
 
 from __future__ import annotations
 
-from workbench.core.records import Quarantined
-from workbench.ingest.decode import Line, lines, refuse_bad_bytes, sniff
+from workbench.ingest.decode import TextFile, checked_line
 from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, RowProblem, RowStream, rejected
 from workbench.ingest.strict_json import parse
+
+BYTE_ORDER_MARK = "\ufeff"
+"""Stands in the middle of files that were joined end to end."""
 
 
 def read(file: DataFile, options: ReadOptions) -> RowStream:
     """Rows of a JSON Lines file."""
+    text = TextFile(file, options)
     row = 0
-    for line in lines(file, sniff(file, options), options.max_row_bytes):
-        if line.text.strip():
-            yield _row(line, Place(file.name, row, line.number, line.byte), options.max_row_bytes)
-            row += 1
-
-
-def _row(line: Line, place: Place, max_bytes: int) -> RawRow | Quarantined:
-    try:
-        if line.cut:
-            raise RowProblem("too_long", f"line is longer than {max_bytes:,} bytes (max_line_bytes of the card)")
-        refuse_bad_bytes(line.text)
-        return RawRow(as_object(parse(line.text)), place)
-    except RowProblem as problem:
-        return rejected(place, problem, line.text)
+    for line in text.lines(options.max_row_bytes):
+        if not line.cut and not line.text.strip():
+            continue
+        place = Place(file.name, row, line.number, line.byte)
+        try:
+            values = as_object(parse(checked_line(line, options.max_row_bytes).lstrip(BYTE_ORDER_MARK)))
+        except RowProblem as problem:
+            if text.damage and not line.end:
+                text.torn = line.text
+                break
+            yield rejected(place, problem, line.text)
+        else:
+            yield RawRow(values, place, None, file.split)
+        row += 1
+    if damage := text.damaged_row(row):
+        yield damage
 
 
 def as_object(value: object) -> dict[str, object]:

@@ -1,44 +1,60 @@
-"""Parquet: a table; dates, times and decimals become the text a person would write.
+"""Parquet: a table, read piece by piece.
 
-question: string, asked: timestamp  ->  {"question": "Capital of Peru?", "asked": "2024-03-01T00:00:00"}
+question: string, answer: string   ->  {"question": "Capital of Peru?", "answer": "Lima"}
+
+A damaged row group costs its rows from the damage on, as one quarantined entry; the next one is read.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
 from typing import Any
 
-from workbench.core.errors import UsageError
-from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, RowStream
+from workbench.ingest.readers.arrow_rows import BATCH_ROWS, refuse_repeated_columns, rows_of
+from workbench.ingest.rows import DataFile, Place, ReadOptions, RowProblem, RowStream, rejected
 
-_BATCH_ROWS = 1000
+_BUFFER_BYTES = 1 << 20
 
 
 def read(file: DataFile, options: ReadOptions) -> RowStream:
-    """Rows of a Parquet file, a batch at a time. Raises UsageError if it is none."""
+    """Rows of a Parquet file. Raises UsageError for two columns of one name."""
     import pyarrow as pa  # 0.1 s
     import pyarrow.parquet as pq
 
-    row = 0
+    with file.path.open("rb"):
+        pass  # a file that cannot be opened is another matter than one that cannot be read
     try:
-        table = pq.ParquetFile(file.path)
-        for batch in table.iter_batches(batch_size=_BATCH_ROWS):
-            for values in batch.to_pylist():
-                yield RawRow(plain(values), Place(file.name, row))
-                row += 1
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"Parquet file cannot be read: {error}", where=file.name) from None
+        # Without a buffer a column of a row group is loaded whole.
+        table = pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        names = table.schema_arrow.names
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+        yield rejected(Place(file.name, 0), _damage(f"Parquet file cannot be read: {error}"), "")
+        return
+    refuse_repeated_columns(names, file.name)
+    row = 0
+    for group in range(table.num_row_groups):
+        yield from _group_rows(table, group, row, file, options)
+        row += table.metadata.row_group(group).num_rows
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON would hold it; bytes stay bytes, for the formats to refuse."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, decimal.Decimal | datetime.timedelta):
-        return str(value)
-    return value
+def _group_rows(table: Any, group: int, first_row: int, file: DataFile, options: ReadOptions) -> RowStream:
+    import pyarrow as pa
+
+    rows = table.metadata.row_group(group).num_rows
+    given = 0
+    batches = table.iter_batches(batch_size=BATCH_ROWS, row_groups=[group])
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+            which = f"row group {group + 1} of {table.num_row_groups}"
+            problem = _damage(f"{which} is damaged, {rows - given:,} rows are lost: {error}")
+            yield rejected(Place(file.name, first_row + given), problem, "")
+            return
+        if batch is None:
+            return
+        yield from rows_of(batch, first_row + given, file, options, trusted=True)
+        given += batch.num_rows
+
+
+def _damage(detail: str) -> RowProblem:
+    return RowProblem("damaged_file", detail)

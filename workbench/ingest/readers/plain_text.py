@@ -10,27 +10,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workbench.core.records import Quarantined
-from workbench.ingest.decode import Encoding, byte_length, refuse_bad_bytes, sniff, whole_text
-from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, Row, RowProblem, RowStream, rejected
+from workbench.ingest.decode import Line, TextFile, checked_line
+from workbench.ingest.rows import DataFile, Place, RawRow, ReadOptions, Row, RowProblem, RowStream, rejected, too_long
 
 SECTION_CHARS = 2000
 """A Markdown section is cut between paragraphs when it grows beyond this: about 500 tokens."""
-_HEADING = re.compile(r"#{1,6}[ \t]+(.+?)[ \t#]*$")
+_HEADING = re.compile(r"#{1,6}[ \t]+(\S.*)")
 _FENCE = re.compile(r"[ ]{0,3}(```+|~~~+)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Block:
     """Neighbouring lines that belong together."""
 
-    text: str
-    line: int
-    """Zero-based, of its first line."""
+    first: Line
     heading: str | None = None
     """Set if the block is a heading."""
+    lines: list[str] = field(default_factory=list)
+    size: int = 0
+    """Characters."""
+    problem: RowProblem | None = None
+    """Why the block is no text."""
+
+    def add(self, line: Line, max_bytes: int) -> None:
+        """Takes one more line; of a block beyond `max_bytes` only the beginning is kept."""
+        self.size += len(line.text) + 1
+        try:
+            text = checked_line(line, max_bytes)
+            if self.size > max_bytes:
+                raise too_long("paragraph", max_bytes)
+        except RowProblem as problem:
+            self.problem = self.problem or problem
+            text = line.text
+        if self.size <= max_bytes or not self.lines:
+            self.lines.append(text)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,81 +63,112 @@ class _Piece:
 
 
 def read(file: DataFile, options: ReadOptions) -> RowStream:
-    """Documents of a text file, whole in memory, as rows with `text` and, below a heading, `topic`."""
-    encoding = sniff(file, options)
-    physical = whole_text(file, encoding).split("\n")
+    """Documents of a text file as rows with `text` and, below a Markdown heading, `topic`."""
+    text = TextFile(file, options)
+    lines = text.whole_lines(options.max_row_bytes)
     if ".md" in file.path.suffixes:
-        pieces = list(_sections(list(_blocks(physical, markdown=True))))
+        pieces = _sections(_blocks(lines, options.max_row_bytes, markdown=True))
+    elif _has_paragraphs(file, options):
+        blocks = _blocks(lines, options.max_row_bytes, markdown=False)
+        pieces = (_Piece((block,), None, number) for number, block in enumerate(blocks))
     else:
-        blocks = list(_blocks(physical, markdown=False))
-        if len(blocks) == 1 and len(physical) > 1:
-            blocks = [_Block(line, number) for number, line in enumerate(physical) if line.strip()]
-        pieces = [_Piece((block,), None, number) for number, block in enumerate(blocks)]
-    yield from _rows(pieces, physical, file, encoding, options.max_row_bytes)
+        pieces = _single_lines(lines, options.max_row_bytes)
+    row = 0
+    for row, piece in enumerate(pieces, start=1):
+        yield _row(piece, row - 1, file, options.max_row_bytes)
+    if damage := text.damaged_row(row):
+        yield damage
 
 
-def _rows(pieces: list[_Piece], physical: list[str], file: DataFile, encoding: Encoding, max_bytes: int) -> RowStream:
-    offset, counted = encoding.start, 0
-    for row, piece in enumerate(pieces):
-        first = piece.blocks[0].line
-        offset += sum(byte_length(line + "\n", encoding) for line in physical[counted:first])
-        counted = first
-        part_of = file.name if file.is_unit else f"{file.name}#{piece.section + 1}"
-        yield _row(piece, Place(file.name, row, first + 1, offset), part_of, max_bytes)
-
-
-def _row(piece: _Piece, place: Place, part_of: str, max_bytes: int) -> RawRow | Quarantined:
+def _row(piece: _Piece, row: int, file: DataFile, max_bytes: int) -> RawRow | Quarantined:
+    first = piece.blocks[0].first
+    place = Place(file.name, row, first.number, first.byte)
     text = "\n\n".join(block.text for block in piece.blocks)
-    try:
-        if len(text.encode("utf-8", "surrogateescape")) > max_bytes:
-            raise RowProblem("too_long", f"paragraph is longer than {max_bytes:,} bytes (max_line_bytes of the card)")
-        refuse_bad_bytes(text)
-    except RowProblem as problem:
+    problem = next((block.problem for block in piece.blocks if block.problem), None)
+    if problem is None and not text.isascii() and len(text.encode()) > max_bytes:
+        problem = too_long("paragraph", max_bytes)
+    if problem:
         return rejected(place, problem, text)
     values: Row = {"text": text} if piece.heading is None else {"text": text, "topic": piece.heading}
-    return RawRow(values, place, part_of)
+    return RawRow(values, place, file.name if file.is_unit else f"{file.name}#{piece.section + 1}", file.split)
 
 
-def _blocks(physical: list[str], *, markdown: bool) -> Iterator[_Block]:
+def _has_paragraphs(file: DataFile, options: ReadOptions) -> bool:
+    """Whether a blank line stands between two that are not."""
+    said: list[str] = []  # the pass that gives rows says it again
+    blank_since_text: bool | None = None
+    for line in TextFile(file, ReadOptions(options.max_row_bytes, said.append)).whole_lines(options.max_row_bytes):
+        is_blank = not line.cut and not line.text.strip()
+        if blank_since_text and not is_blank:
+            return True
+        if not is_blank or blank_since_text is not None:
+            blank_since_text = is_blank
+    return False
+
+
+def _single_lines(lines: Iterator[Line], max_bytes: int) -> Iterator[_Piece]:
+    number = 0
+    for line in lines:
+        if line.cut or line.text.strip():
+            block = _Block(line)
+            block.add(line, max_bytes)
+            yield _Piece((block,), None, number)
+            number += 1
+
+
+def _blocks(lines: Iterator[Line], max_bytes: int, *, markdown: bool) -> Iterator[_Block]:
     """Runs of lines without a blank one; in Markdown fenced code is one block and a heading is one of its own."""
-    current: list[str] = []
-    first = 0
+    current: _Block | None = None
     fence: str | None = None
-    for number, raw in enumerate(physical):
-        line = raw.rstrip()
-        opened = _FENCE.match(line) if markdown else None
-        heading = _HEADING.match(line) if markdown and fence is None else None
-        if current and fence is None and (not line or heading):
-            yield _Block("\n".join(current), first)
-            current = []
+    for line in lines:
+        is_blank = not line.cut and not line.text.strip()
+        heading = _HEADING.match(line.text) if markdown and fence is None else None
+        if current and fence is None and (is_blank or heading):
+            yield current
+            current = None
         if heading:
-            yield _Block(line, number, heading.group(1))
-        elif line or fence is not None:
-            first = first if current else number
-            current.append(line)
-        if opened and fence is None:
-            fence = opened.group(1)
-        elif opened and fence is not None and opened.group(1).startswith(fence):
-            fence = None
+            current = _Block(line, _title(heading.group(1)))
+        if current is None and not is_blank:
+            current = _Block(line)
+        if current:
+            current.add(line, max_bytes)
+        if heading or (current and current.size > max_bytes):
+            assert current, line
+            yield current
+            current, fence = None, None  # a fence that is never closed does not take the rest of the file
+        elif markdown and (opened := _FENCE.match(line.text)):
+            if fence is None:
+                fence = opened.group(1)
+            elif opened.group(1).startswith(fence):
+                fence = None
     if current:
-        yield _Block("\n".join(current), first)
+        yield current
 
 
-def _sections(blocks: list[_Block]) -> Iterator[_Piece]:
-    """Blocks under their heading; a heading without text of its own stays with what follows."""
+def _sections(blocks: Iterator[_Block]) -> Iterator[_Piece]:
+    """Blocks under their heading; a heading without text of its own stays with what follows, if anything does."""
     heading: str | None = None
     section = 0
     current: list[_Block] = []
     size = 0
     for block in blocks:
         has_text = any(held.heading is None for held in current)
-        if has_text and (block.heading is not None or size + len(block.text) > SECTION_CHARS):
+        if has_text and (block.heading is not None or size + block.size > SECTION_CHARS):
             yield _Piece(tuple(current), heading, section)
             current, size = [], 0
         if block.heading is not None:
             heading = block.heading
             section += has_text
         current.append(block)
-        size += len(block.text)
-    if any(held.heading is None for held in current):
+        size += block.size
+    if current:
+        if all(held.heading for held in current):
+            current[0].problem = RowProblem("no_text", "no text follows the heading")
         yield _Piece(tuple(current), heading, section)
+
+
+def _title(heading: str) -> str:
+    """A heading without the hash signs that may close it; those of `C#` are its own."""
+    title = heading.rstrip()
+    bare = title.rstrip("#")
+    return bare.rstrip() if bare.endswith((" ", "\t")) else title

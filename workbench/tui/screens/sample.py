@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -13,6 +11,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Footer, Static
 
 from workbench.tui.actions import ScreenName, bindings_for
+from workbench.tui.differences import marked_differences
 from workbench.tui.outputs import readable
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.signs import KIND_SIGNS, one_line, plain, signed
@@ -91,7 +90,7 @@ class SampleScreen(WorkbenchScreen):
     def _fill(self, prompt: str, target: str, outputs: tuple[str, str], notes: tuple[str, str]) -> None:
         above = Text.assemble(("prompt\n", "bold"), _shown(prompt), ("\n\nexpected\n", "bold"), _shown(target))
         self.query_one("#prompt", Static).update(above)
-        marked = marked_differences(_shown(readable(outputs[0])), _shown(readable(outputs[1])))
+        marked = marked_differences(_shown(readable(outputs[0])), _shown(readable(outputs[1])), _COMPARED_WORDS)
         kind = self._flips[self._place].kind
         signs = ("✔ right", "✘ wrong") if kind == "forgotten" else ("✘ wrong", "✔ right")
         for id_, arm, sign, note, output in zip(("before", "after"), self._arms, signs, notes, marked, strict=True):
@@ -116,17 +115,3 @@ class SampleScreen(WorkbenchScreen):
 def _shown(text: str) -> str:
     cut = plain(text[:_SHOWN_CHARS])
     return cut if len(text) <= _SHOWN_CHARS else f"{cut}\n… {len(text) - _SHOWN_CHARS} more characters"
-
-
-def marked_differences(before: str, after: str) -> tuple[Text, Text]:
-    """Both texts, the words of each that the other lacks underlined and bold; long texts unmarked."""
-    left, right = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (before, after))
-    if max(len(left), len(right)) > _COMPARED_WORDS:
-        return Text(before), Text(after)
-    texts = Text(), Text()
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    for what, a, b, c, d in matcher.get_opcodes():
-        style = "" if what == "equal" else "bold underline"
-        texts[0].append("".join(left[a:b]), style)
-        texts[1].append("".join(right[c:d]), style)
-    return texts

@@ -1,0 +1,94 @@
+"""Dataset cards made of what was typed on the command line: nobody should need a file to look at a file.
+
+    typed_card("data/tickets.jsonl.gz", project)           ->  card tickets, a file
+    typed_card("hub:openai/gsm8k:test", project)           ->  card openai-gsm8k, a hub set
+    typed_card("dataset_info.json", project, entry="dpo")  ->  card dpo, an entry of LLaMA-Factory
+    typed_card("python-docs", project, datasets_dir=...)   ->  the project's card of that name, if there is no such file
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from workbench.core.cards import Card
+from workbench.core.errors import UsageError
+from workbench.core.yamlfile import validate
+from workbench.loop.settings import load_card
+
+_HUB = "hub:"
+_WHERE = "command line"
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def typed_card(
+    typed: str,
+    project: Path,
+    *,
+    format: str = "auto",
+    entry: str | None = None,
+    datasets_dir: str | None = None,
+    taken: Iterable[str] = (),
+) -> Card:
+    """The card of a file, folder, glob or hub set; with `datasets_dir` also the name of a card there.
+
+    All rows are used, none is held out, but for a card by name that is among `taken`: somebody else's. The name of any
+    other is none of `taken`. Files are relative to the working directory. Raises UsageError if it is none of these.
+    """
+    if datasets_dir is not None and _means_card(typed, project / datasets_dir):
+        card = load_card(project, datasets_dir, typed)
+        return card if card.name in taken else card.model_copy(update={"heldout_fraction": 0})
+    source, name = _source(typed, entry)
+    values = {"name": _free(_name(name), set(taken)), "source": source, "format": format, "heldout_fraction": 0}
+    return validate(values, Card, file=_WHERE)
+
+
+def _means_card(typed: str, directory: Path) -> bool:
+    """Whether it is no hub set and no file, but the name of a card, or at least could be one."""
+    if typed.startswith(_HUB) or Path(typed).exists() or _WILDCARD.search(typed):
+        return False
+    return (directory / f"{typed}.yaml").is_file() or not re.search(r"[./\\]", typed)
+
+
+def _source(typed: str, entry: str | None) -> tuple[dict[str, Any], str]:
+    if not typed.startswith(_HUB):
+        _refuse_missing(typed)
+    if entry is not None:
+        return {"kind": "llama_factory", "path": str(Path(typed).absolute()), "entry": entry}, entry
+    if not typed.startswith(_HUB):
+        return {"kind": "file", "path": str(Path(typed).absolute())}, _stem(typed)
+    name, colon, split = typed.removeprefix(_HUB).partition(":")
+    if not name or (colon and not split):
+        advice = "hub:org/name or hub:org/name:split"
+        raise UsageError(f"{typed!r} names no hub dataset", where=_WHERE, next_step=advice)
+    return {"kind": "hub", "id": name} | ({"split": split} if split else {}), name.replace("/", "-")
+
+
+def _refuse_missing(typed: str) -> None:
+    """UsageError for a path without wildcards at which there is nothing."""
+    if not typed or not (Path(typed).exists() or _WILDCARD.search(typed)):
+        raise UsageError(
+            "there is no such file or folder",
+            where=typed or _WHERE,
+            next_step="check the spelling; a set on the hub is hub:org/name",
+        )
+
+
+def _stem(typed: str) -> str:
+    """The file's name without its suffixes, of which the first has at least one letter behind the dot."""
+    return re.sub(r"(?:\.[A-Za-z][A-Za-z0-9]{0,7}){1,3}\Z", "", Path(typed).name) or Path(typed).name
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).strip("-._")[:64] or "data"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number = 2
+    free = name
+    while free in taken:
+        free = f"{name[:60]}-{number}"
+        number += 1
+    return free
