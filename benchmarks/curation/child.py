@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -36,7 +35,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=corpus.parent) as scratch:
         found = search(corpus, index, Path(scratch)) if task == "search" else extend(corpus, index, Path(scratch))
-    print(json.dumps(found | {"rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps(found | {"rss_mb": peak_resident_mb()}))
+
+
+def peak_resident_mb() -> float:
+    """Highest resident memory of this program; getrusage would count what the parent held when it forked."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def search(corpus: Path, index: Path | None, scratch: Path) -> dict[str, float]:

@@ -30,26 +30,19 @@ _SMALL_SORT = 32
 
 @compiled
 def _u32(data: Bytes, at: int) -> np.uint32:
+    """Four bytes, little-endian. Unsigned places spare the look for negative ones, so this is a single load."""
+    place = np.uint64(at)
     return np.uint32(
-        np.uint32(data[at])
-        | np.uint32(data[at + 1]) << np.uint32(8)
-        | np.uint32(data[at + 2]) << np.uint32(16)
-        | np.uint32(data[at + 3]) << np.uint32(24)
+        np.uint32(data[place])
+        | np.uint32(data[place + np.uint64(1)]) << np.uint32(8)
+        | np.uint32(data[place + np.uint64(2)]) << np.uint32(16)
+        | np.uint32(data[place + np.uint64(3)]) << np.uint32(24)
     )
 
 
 @compiled
 def _u64(data: Bytes, at: int) -> np.uint64:
-    return np.uint64(
-        np.uint64(data[at])
-        | np.uint64(data[at + 1]) << np.uint64(8)
-        | np.uint64(data[at + 2]) << np.uint64(16)
-        | np.uint64(data[at + 3]) << np.uint64(24)
-        | np.uint64(data[at + 4]) << np.uint64(32)
-        | np.uint64(data[at + 5]) << np.uint64(40)
-        | np.uint64(data[at + 6]) << np.uint64(48)
-        | np.uint64(data[at + 7]) << np.uint64(56)
-    )
+    return np.uint64(np.uint64(_u32(data, at)) | np.uint64(_u32(data, at + 4)) << np.uint64(32))
 
 
 @compiled
