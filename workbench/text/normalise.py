@@ -16,13 +16,25 @@ WORD = re.compile(r"\w+")
 _SIGN = re.compile(r"[-+*/=<>^%|&~$€£×÷±≤≥≠√²³]")
 
 
-@lru_cache(maxsize=256)
+_REMEMBERED_CHARS = 2000
+"""Longer texts are not remembered: rows may have megabytes."""
+
+
 def normalised(text: str) -> str:
     """`text` under NFKC and case folding, with every run of white space as one space and none at the ends.
 
     Idempotent: folding can undo NFKC and NFKC can undo folding (Unicode standard, D146), so both run twice.
-    Remembers the last few texts: those of a record are asked for several times within a short while.
     """
+    return _remembered(text) if len(text) <= _REMEMBERED_CHARS else _normalised(text)
+
+
+@lru_cache(maxsize=256)
+def _remembered(text: str) -> str:
+    """The last few texts are kept: those of a record are asked for several times within a short while."""
+    return _normalised(text)
+
+
+def _normalised(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", text).casefold()
