@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-
-def workbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "workbench", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+from command_runs import small_project, workbench
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "datasets_cfg").mkdir()
-    (tmp_path / "evals").mkdir()
-    (tmp_path / "datasets_cfg" / "mine.yaml").write_text("name: mine\nsource: {kind: file, path: mine.jsonl}\n")
-    rows = [{"instruction": f"Name a number above {n}", "output": f"{n + 1}"} for n in range(40)]
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "workbench.yaml").write_text("data: [mine]\n")
-    return tmp_path
+    return small_project(tmp_path)
 
 
 def test_dry_run_shows_nodes_and_what_is_to_be_done_and_writes_nothing(project: Path) -> None:

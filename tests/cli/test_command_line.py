@@ -8,24 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_runs import small_project, workbench
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def workbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "workbench", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "datasets_cfg").mkdir()
-    (tmp_path / "evals").mkdir()
-    (tmp_path / "datasets_cfg" / "mine.yaml").write_text("name: mine\nsource: {kind: file, path: mine.jsonl}\n")
-    rows = [{"instruction": f"Name a number above {n}", "output": f"{n + 1}"} for n in range(40)]
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "workbench.yaml").write_text("data: [mine]\n")
-    return tmp_path
+    return small_project(tmp_path)
 
 
 def test_help_needs_no_heavy_library(tmp_path: Path) -> None:

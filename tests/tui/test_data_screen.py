@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shown import cells, everything_shown, text_of
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -76,19 +77,6 @@ def curated(curated_once: Path, tmp_path: Path) -> Project:
 def run_of(project: Project) -> str:
     (directory,) = project.runs.iterdir()
     return directory.name
-
-
-def text_of(app: WorkbenchApp, selector: str) -> str:
-    return str(app.screen.query_one(selector, Static).content)
-
-
-def cells(app: WorkbenchApp, selector: str) -> list[list[str]]:
-    table = app.screen.query_one(selector, RowTable)
-    return [[cell.plain for cell in table.get_row(key)] for key in table.rows]
-
-
-def everything_shown(app: WorkbenchApp) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
 async def at_data(pilot: Pilot[None], until: Until, project: Project) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from sample_project import HOSTILE, NODES, RUN, append_events, write_plan
+from shown import cells, everything_shown, text_of
 from textual.pilot import Pilot
-from textual.widgets import Input, Log, Static
+from textual.widgets import Input, Log
 
 from workbench.core.events import (
     NodeCached,
@@ -44,20 +45,6 @@ from workbench.tui.screenshot import save_screenshot
 from workbench.tui.widgets.lists import RowTable
 
 Until = Callable[..., Any]
-
-
-def text_of(app: WorkbenchApp, selector: str) -> str:
-    return str(app.screen.query_one(selector, Static).content)
-
-
-def cells(app: WorkbenchApp, selector: str) -> list[list[str]]:
-    table = app.screen.query_one(selector, RowTable)
-    return [[cell.plain for cell in table.get_row(key)] for key in table.rows]
-
-
-def everything_shown(app: WorkbenchApp) -> str:
-    """The screen as a terminal would get it: every cell of every line."""
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
 async def open_screen(pilot: Pilot[None], until: Until, *keys: str, screen: type) -> None:

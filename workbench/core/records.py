@@ -91,6 +91,17 @@ class Record(Wire):
             return self.chosen.content if self.chosen else ""
         return self.messages[-1].content if self.messages else ""
 
+    def with_content(
+        self,
+        messages: tuple[Message, ...],
+        chosen: Message | None,
+        rejected: Message | None,
+        text: str | None,
+    ) -> Record:
+        """The record with other content, under the id of that content."""
+        content = {"messages": messages, "chosen": chosen, "rejected": rejected, "text": text}
+        return self.model_copy(update={"id": record_id(self.kind, messages, chosen, rejected, text), **content})
+
     def full_text(self) -> str:
         """Prompt and answer together, as compared by duplicate search and decontamination."""
         return self.answer() if not self.prompt() else f"{self.prompt()}\n{self.answer()}"

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from workbench.core.config import CurateConfig
-from workbench.core.records import Message, Record, record_id
+from workbench.core.records import Message, Record
 from workbench.text.shingles import token_count, tokens
 
 if TYPE_CHECKING:
@@ -151,14 +151,7 @@ def rewritten(record: Record, rewrite: Callable[[str], str], *, roles: Collectio
         text = None if text is None else rewrite(text)
     if (messages, chosen, rejected, text) == (record.messages, record.chosen, record.rejected, record.text):
         return record
-    changes = {
-        "id": record_id(record.kind, messages, chosen, rejected, text),
-        "messages": messages,
-        "chosen": chosen,
-        "rejected": rejected,
-        "text": text,
-    }
-    return record.model_copy(update=changes)
+    return record.with_content(messages, chosen, rejected, text)
 
 
 def _turn(message: Message, rewrite: Callable[[str], str]) -> Message:

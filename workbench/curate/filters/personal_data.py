@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from workbench.core.config import CurateConfig
-from workbench.core.records import Message, Record, record_id
+from workbench.core.records import Message, Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict
 from workbench.text.personal_data import KINDS, Found, find, masked
 
@@ -83,15 +83,9 @@ def _without(record: Record, kind: str) -> tuple[Record, int]:
     chosen = _masked_turn(record.chosen, kind) if record.chosen else None
     rejected = _masked_turn(record.rejected, kind) if record.rejected else None
     text = None if record.text is None else masked(record.text, (kind,))
-    changes = {
-        "id": record_id(record.kind, messages, chosen, rejected, text),
-        "messages": messages,
-        "chosen": chosen,
-        "rejected": rejected,
-        "text": text,
-        "tools": None if record.tools is None else _masked_json(record.tools, kind),
-    }
-    return record.model_copy(update=changes), times
+    tools = None if record.tools is None else _masked_json(record.tools, kind)
+    changed = record.with_content(messages, chosen, rejected, text)
+    return changed.model_copy(update={"tools": tools}), times
 
 
 def _masked_turn(turn: Message, kind: str) -> Message:

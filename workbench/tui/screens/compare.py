@@ -11,7 +11,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from workbench.tui.actions import ScreenName, bindings_for
 from workbench.tui.outputs import in_brief
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.search import SearchableScreen
 from workbench.tui.signs import KIND_SIGNS, STATE_SIGNS, coloured, gain, one_line, plain, score, signed
 from workbench.tui.widgets.lists import RowTable
 
@@ -26,7 +26,7 @@ _WIDE_SUITE_COLUMNS = {**_SUITE_COLUMNS, "suite": 24, "n": 5, "metric": 6, "flip
 _KINDS: tuple[str | None, ...] = (None, "forgotten", "learned")
 
 
-class CompareScreen(WorkbenchScreen):
+class CompareScreen(SearchableScreen):
     """Suites of a pair of arms, and its flips, forgotten first."""
 
     name_in_registry: ClassVar[ScreenName] = "compare"
@@ -40,7 +40,6 @@ class CompareScreen(WorkbenchScreen):
         self._chosen = 0
         self._suite: str | None = None
         self._kind: str | None = None
-        self._contains = ""
         self._flips: list[FlipRow] = []
         self._counts: dict[tuple[str, str], int] = {}
         self._more = False
@@ -127,7 +126,7 @@ class CompareScreen(WorkbenchScreen):
         for suite in pair.suites:
             self._suites.add_row(*_suite_cells(suite, self._wide), key=f"{suite.suite}\0{suite.metric}")
         self._show_reason()
-        self._reload_flips()
+        self.list_again()
 
     def _show_reason(self) -> None:
         pair = self._pair
@@ -153,7 +152,7 @@ class CompareScreen(WorkbenchScreen):
         """A click on the row under the cursor."""
         self.action_show_flip()
 
-    def _reload_flips(self) -> None:
+    def list_again(self) -> None:
         self._flips = []
         self._more = False
         self._flip_table.clear()
@@ -163,7 +162,7 @@ class CompareScreen(WorkbenchScreen):
         pair = self._pair
         if pair is None:
             return
-        index, run, suite, kind, contains = self.project.index, self._run, self._suite, self._kind, self._contains
+        index, run, suite, kind, contains = self.project.index, self._run, self._suite, self._kind, self.contains
 
         def question() -> tuple[dict[tuple[str, str], int], tuple[FlipRow, ...]]:
             from workbench.store.queries import count_flips, flips
@@ -207,7 +206,7 @@ class CompareScreen(WorkbenchScreen):
             f"suite {one_line(self._suite, 30)}" if self._suite else "",
             f"{self._kind} only" if self._kind else "",
         ]
-        shown.append(f"containing {one_line(self._contains, 30)!r}" if self._contains else "")
+        shown.append(f"containing {one_line(self.contains, 30)!r}" if self.contains else "")
         if any(shown):
             text.append("  shown: " + ", ".join(part for part in shown if part), "yellow")
         if not self._flips:
@@ -225,35 +224,16 @@ class CompareScreen(WorkbenchScreen):
         """Flips of the next suite that has some, then all."""
         names: list[str | None] = [None, *sorted({suite for suite, _ in self._counts})]
         self._suite = names[(names.index(self._suite) + 1) % len(names)] if self._suite in names else None
-        self._reload_flips()
+        self.list_again()
 
     def action_next_kind(self) -> None:
         """All, forgotten, learned."""
         self._kind = _KINDS[(_KINDS.index(self._kind) + 1) % len(_KINDS)]
-        self._reload_flips()
+        self.list_again()
 
-    def action_search(self) -> None:
-        """Opens the search line."""
-        search = self.query_one("#search", Input)
-        search.display = True
-        search.focus()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Searches; an empty text shows all flips again."""
-        self._contains = event.value.strip()
-        self._close_search()
-        self._reload_flips()
-
-    def _close_search(self) -> None:
-        self.query_one("#search").display = False
-        self._flip_table.focus()
-
-    def action_back(self) -> None:
-        """Closes the search line, or the screen."""
-        if self.query_one("#search").display:
-            self._close_search()
-        else:
-            self.app.pop_screen()
+    def listed(self) -> RowTable:
+        """The rows below."""
+        return self._flip_table
 
     def action_data(self) -> None:
         """The data funnel."""
@@ -265,7 +245,7 @@ class CompareScreen(WorkbenchScreen):
 
         if self.focused is self._suites and (suite := self._suites.current_key()) is not None:
             self._suite = suite.partition("\0")[0]
-            self._reload_flips()
+            self.list_again()
             self._flip_table.focus()
             return
         key, pair = self._flip_table.current_key(), self._pair

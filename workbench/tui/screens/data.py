@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 from workbench.tui.actions import ScreenName, bindings_for
 from workbench.tui.numbers import length_line, numbers_text
 from workbench.tui.restoring import RestoringScreen
+from workbench.tui.screens.search import SearchableScreen
 from workbench.tui.signs import ACTION_SIGNS, bar, coloured, one_line, plain, row_state, signed
 from workbench.tui.widgets.lists import RowTable
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _REASON_COLUMNS = {"what": 8, "reason": 22, "rows": 7, "only this": 9, "share": 19}
 
 
-class DataScreen(RestoringScreen):
+class DataScreen(SearchableScreen, RestoringScreen):
     """Reasons above, the rows of the one under the cursor below."""
 
     name_in_registry: ClassVar[ScreenName] = "data"
@@ -38,7 +39,6 @@ class DataScreen(RestoringScreen):
         self._source: CuratedRows | None = None
         self._listed: list[ListedRow] = []
         self._rest: int | None = None
-        self._contains = ""
         self._text_width = 30
 
     def compose(self) -> ComposeResult:
@@ -138,19 +138,19 @@ class DataScreen(RestoringScreen):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """The rows of another reason; near the end of the rows the next page is fetched."""
         if event.data_table is self._reasons:
-            self._reload()
+            self.list_again()
         elif self._rest is not None and event.cursor_row >= len(self._listed) - 10:
             after, self._rest = self._rest, None
             self._ask_rows(after)
 
-    def _reload(self) -> None:
+    def list_again(self) -> None:
         self._listed, self._rest = [], None
         self._examples.clear()
         self._show_rows_title("looking…")
         self._ask_rows(-1)
 
     def _ask_rows(self, after: int) -> None:
-        reason, source, contains = self._reason, self._source, self._contains
+        reason, source, contains = self._reason, self._source, self.contains
         if reason is None or source is None:
             return
 
@@ -181,11 +181,11 @@ class DataScreen(RestoringScreen):
         if reason is None:
             return
         shown = f"{len(self._listed):,}" + ("" if self._rest is None else "+")
-        found = f"{shown} found" if self._contains else f"{shown} of {reason.rows:,} rows"
+        found = f"{shown} found" if self.contains else f"{shown} of {reason.rows:,} rows"
         title = Text.assemble(signed(reason.action, ACTION_SIGNS), (f" {one_line(reason.reason, 40)}  ", "bold"))
         title.append(note or found)
-        if self._contains:
-            title.append(f"  containing {one_line(self._contains, 30)!r}", "yellow")
+        if self.contains:
+            title.append(f"  containing {one_line(self.contains, 30)!r}", "yellow")
         if self.restored:
             title.append(f"  ↺ {len(self.restored):,} restored: the next `curate` keeps them", "green")
         self.query_one("#examples-title", Static).update(title)
@@ -235,28 +235,9 @@ class DataScreen(RestoringScreen):
         hidden = self.has_class("-other") and not self.has_class("-wide")
         (self.query_one("#numbers") if hidden else self._reasons).focus()
 
-    def action_search(self) -> None:
-        """Opens the search line."""
-        search = self.query_one("#search", Input)
-        search.display = True
-        search.focus()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Searches; an empty text shows all rows again."""
-        self._contains = event.value.strip()
-        self._close_search()
-        self._reload()
-
-    def _close_search(self) -> None:
-        self.query_one("#search").display = False
-        self._examples.focus()
-
-    def action_back(self) -> None:
-        """Closes the search line, or the screen."""
-        if self.query_one("#search").display:
-            self._close_search()
-        else:
-            self.app.pop_screen()
+    def listed(self) -> RowTable:
+        """The rows below."""
+        return self._examples
 
 
 def _in_one(row: ListedRow) -> str:
