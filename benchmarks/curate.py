@@ -35,7 +35,7 @@ from pathlib import Path
 
 from curation import corpora, peers
 
-from workbench.core.config import NearDuplicates
+from workbench.core.curation import NearDuplicates
 from workbench.text.near_duplicates import NearDuplicateSearch
 from workbench.text.shingles import jaccard, shingles
 from workbench.text.sketch import SketchSettings, sketch_stream

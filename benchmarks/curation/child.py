@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation import corpora
-from workbench.core.config import NearDuplicates
+from workbench.core.curation import NearDuplicates
 
 if TYPE_CHECKING:
     import numpy as np

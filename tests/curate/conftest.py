@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from workbench.core.config import CurateConfig, ModelConfig
+from workbench.core.config import ModelConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import describe_parts, read_model, read_rows, write_documents, write_rows
 from workbench.core.records import Drop, Edge, Finding, Manifest, Record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record, Source, ToolCall, record_id
 from workbench.curate.filters.contract import Filter, Subject
 

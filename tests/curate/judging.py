@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.core.config import CurateConfig, EndpointConfig, ModelConfig
+from workbench.core.config import EndpointConfig, ModelConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.events import NodeMessage
 from workbench.core.nodes import CurateNode
 from workbench.core.records import Record

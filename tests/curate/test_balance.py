@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_makers import chat, document
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.errors import UsageError
 from workbench.core.records import Message, Record, Source, ToolCall, record_id
 from workbench.core.results import BalanceTable

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record, Source, ToolCall, record_id
 from workbench.curate.filters.conflicting_answers import FILTER
 from workbench.curate.filters.contract import Subject

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig, ModelConfig
+from workbench.core.config import ModelConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.nodes import CurateNode
 from workbench.core.records import Record

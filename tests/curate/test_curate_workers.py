@@ -9,7 +9,8 @@ import pytest
 from deadly_counters import Dying, Endless, Refusing
 from record_makers import document
 
-from workbench.core.config import CurateConfig, ModelConfig
+from workbench.core.config import ModelConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import write_rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from record_makers import chat, document, preference
 
-from workbench.core.config import Decontamination
+from workbench.core.curation import Decontamination
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.parts import write_documents, write_rows
 from workbench.core.records import Record, Source

@@ -4,7 +4,7 @@ import pytest
 from filter_runs import calling, turns, verdicts
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import ToolCall
 from workbench.curate.filters import (
     ai_boilerplate,

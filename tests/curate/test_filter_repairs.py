@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.curate.filters import (
     control_chars,
     edge_whitespace,

@@ -8,7 +8,7 @@ import pytest
 from filter_runs import calling, everything, turns, verdicts
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.errors import UsageError
 from workbench.core.records import Record
 from workbench.curate.filters.contract import Subject, rewritten

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig, Language
+from workbench.core.curation import CurateConfig, Language
 from workbench.core.records import Record
 from workbench.curate.filters import language
 from workbench.curate.filters.contract import Subject

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from record_makers import chat, document, preference
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record, Source, ToolCall, record_id
 from workbench.curate.filters import personal_data
 from workbench.curate.filters.contract import Subject

@@ -15,7 +15,6 @@ from workbench.core.cards import BuilderSource, Card, FileSource
 from workbench.core.config import (
     ArmConfig,
     CompareConfig,
-    CurateConfig,
     EndpointConfig,
     GateConfig,
     JudgeConfig,
@@ -26,6 +25,7 @@ from workbench.core.config import (
     SynthConfig,
     TrainConfig,
 )
+from workbench.core.curation import CurateConfig
 from workbench.core.fingerprints import fingerprint
 from workbench.core.nodes import (
     CompareNode,

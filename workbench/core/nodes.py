@@ -12,7 +12,6 @@ from workbench.core.cards import Card
 from workbench.core.config import (
     ArmConfig,
     CompareConfig,
-    CurateConfig,
     EndpointConfig,
     GateConfig,
     JudgeConfig,
@@ -23,6 +22,7 @@ from workbench.core.config import (
     SynthConfig,
     TrainConfig,
 )
+from workbench.core.curation import CurateConfig
 from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.errors import UsageError
 from workbench.curate import decontaminate, ifd, rating, semantic, tokens
 from workbench.curate.filters.registry import all_reasons

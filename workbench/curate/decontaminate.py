@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from workbench.core.config import Decontamination
+from workbench.core.curation import Decontamination
 from workbench.core.errors import UsageError
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import read_rows

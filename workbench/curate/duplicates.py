@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from workbench.core.config import NearDuplicates
+from workbench.core.curation import NearDuplicates
 from workbench.core.fingerprints import canonical_json
 from workbench.core.records import Message, Record
 from workbench.curate.table import Numbers

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.core.config import Ifd, Precision
+from workbench.core.config import Precision
+from workbench.core.curation import Ifd
 from workbench.core.errors import UsageError
 from workbench.core.fingerprints import short_id
 from workbench.core.nodes import CurateNode

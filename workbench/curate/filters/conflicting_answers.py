@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record
 from workbench.curate.filters.contract import DatasetFilter, Subject, Verdict
 from workbench.text.normalise import normalised

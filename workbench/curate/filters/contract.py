@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record
 from workbench.text.shingles import token_count, tokens
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict, rewritten
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict, rewritten
 from workbench.curate.filters.text_shape import shape

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict, rewritten
 

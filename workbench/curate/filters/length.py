@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.curate.filters.contract import Filter, Subject, Verdict
 from workbench.curate.filters.wording import any_of
 

@@ -7,7 +7,7 @@ Carriage returns and Unicode's line and paragraph separators become line feeds, 
 
 from __future__ import annotations
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict, rewritten
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict, rewritten
 

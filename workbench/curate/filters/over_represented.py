@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.errors import UsageError
 from workbench.curate.balance import allowed_rows, value_of
 from workbench.curate.filters.contract import DatasetFilter, Subject, Verdict

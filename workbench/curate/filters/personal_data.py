@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record
 from workbench.curate.filters.contract import Filter, Repair, Subject, Verdict
 from workbench.text.personal_data import KINDS, Found, find, masked

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.curate.filters.contract import Filter, Subject, Verdict
 from workbench.curate.filters.text_shape import shape, without_code
 from workbench.text.normalise import words

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from workbench.core.config import CurateConfig
+from workbench.core.curation import CurateConfig
 from workbench.core.records import Message
 from workbench.curate.filters.contract import Filter, Subject, Verdict
 
