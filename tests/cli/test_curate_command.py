@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +165,120 @@ def test_a_saved_index_keeps_what_is_new_and_the_same_command_comes_from_the_cac
     assert "in the saved index" in more["funnel"]["reasons"][0]["examples"][0]
 
 
+@pytest.fixture
+def days(project: Path) -> Path:
+    """Two files: what Monday has, Tuesday has too."""
+    rows = [
+        {"instruction": f"Say {word} {times} times.", "output": f"{word} " * times}
+        for word, times in (("owl", 4), ("elk", 20), ("new", 5))
+    ]
+    for name, some in (("monday", rows[:2]), ("tuesday", rows)):
+        (project / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    return project
+
+
+STRICT = ("--set", "curate.max_words=15")
+
+
+def kept_of(project: Path, name: str, *settings: str) -> list[str]:
+    """The words that are kept of a day's file, which joins the index."""
+    shared = ("--index", "known", "--no-suites", "--set", "curate.actions={too_long: drop}", "-o", "kept.jsonl")
+    curate(f"{name}.jsonl", *shared, *settings)
+    return [row["messages"][1]["content"].split()[0] for row in kept(project / "kept.jsonl")]
+
+
+def test_the_same_file_curated_in_another_way_renews_its_part_of_the_index(days: Path) -> None:
+    assert kept_of(days, "monday", *STRICT) == ["owl"]
+    assert kept_of(days, "monday") == ["owl", "elk"]
+    assert kept_of(days, "tuesday") == ["new"], "what a looser filter keeps is known"
+    assert kept_of(days, "monday", *STRICT) == ["owl"]
+    assert kept_of(days, "tuesday") == ["elk", "new"], "what a stricter filter drops is not known any more"
+
+
+def test_a_run_that_ends_before_the_index_is_renewed_is_completed_by_the_next(
+    days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept_of(days, "monday", *STRICT) == ["owl"]
+    with monkeypatch.context() as dying:
+        dying.setattr("workbench.loop.run.extend_index", lambda *_: None)
+        assert kept_of(days, "monday") == ["owl", "elk"]
+    assert kept_of(days, "monday") == ["owl", "elk"]
+    assert kept_of(days, "tuesday") == ["new"]
+
+
 def test_an_entry_of_llama_factory_is_read_by_its_name(project: Path) -> None:
     entry = {"file_name": "mine.jsonl", "columns": {"prompt": "instruction", "response": "output"}}
     (project / "dataset_info.json").write_text(json.dumps({"numbers": entry}))
     document = curate("dataset_info.json", "--entry", "numbers", "--json").document
     assert document["ingest"]["records"] == 22
+
+
+def link_to(target: Path, name: str, *, hard: bool) -> str:
+    path = target.with_name(name)
+    path.hardlink_to(target) if hard else path.symlink_to(target)
+    return name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["mine.jsonl", "-o", "mine.jsonl"],
+        ["mine.jsonl", "-o", "./folder/../mine.jsonl"],
+        ["mine.jsonl", "-o", "soft.jsonl"],
+        ["mine.jsonl", "-o", "hard.jsonl"],
+        ["soft.jsonl", "--dropped", "mine.jsonl"],
+        ["mine.jsonl", "--dropped", "mine.jsonl"],
+        ["folder", "-o", "folder/part.jsonl"],
+        ["fold*/*.jsonl", "--dropped", "folder/part.jsonl"],
+        ["mine.jsonl", "--against", "exam.jsonl", "-o", "exam.jsonl"],
+        ["mine.jsonl", "--against", "exam.jsonl", "--dropped", "exam.jsonl"],
+        ["dataset_info.json", "--entry", "numbers", "-o", "mine.jsonl"],
+        ["mine.jsonl", "--suite", "capitals", "-o", "evals/capitals.jsonl"],
+        ["table.parquet", "--export-lsh", "table.parquet"],
+        ["table.parquet", "--export-lsh", "hard.parquet"],
+        ["mine.jsonl", "--index", "mine.jsonl"],
+        ["folder", "--index", "folder"],
+        ["mine.jsonl", "--index", "known", "-o", "known/rows.jsonl"],
+    ],
+)
+def test_no_output_may_be_a_file_that_is_read(project: Path, arguments: list[str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    repository = Path(__file__).resolve().parents[2]
+    for folder in ("folder", "evals"):
+        (project / folder).mkdir()
+    for suffix in (".yaml", ".jsonl"):
+        shutil.copy(repository / "evals" / f"capitals{suffix}", project / "evals")
+    for name in ("folder/part.jsonl", "exam.jsonl"):
+        (project / name).write_text(json.dumps(ROWS[0]) + "\n")
+    columns = {"prompt": "instruction", "response": "output"}
+    entry = {"file_name": "mine.jsonl", "columns": columns}
+    (project / "dataset_info.json").write_text(json.dumps({"numbers": entry}))
+    pq.write_table(pa.Table.from_pylist(ROWS), project / "table.parquet")
+    link_to(project / "mine.jsonl", "soft.jsonl", hard=False)
+    link_to(project / "mine.jsonl", "hard.jsonl", hard=True)
+    link_to(project / "table.parquet", "hard.parquet", hard=True)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"is read, so|in the saved index|a directory, this is a file|no saved index"):
+        curate(*arguments)
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_columns_that_were_not_read_are_said_everywhere(project: Path) -> None:
+    (project / "more.jsonl").write_text("".join(json.dumps({**row, "hint": "think", "id": 1}) + "\n" for row in ROWS))
+    assert curate("more.jsonl", "--json").document["ingest"]["unread_columns"] == "hint (22 rows)"
+    assert "were not read: hint (22 rows)" in curate("more.jsonl").out
+    dry = curate("more.jsonl", "--dry-run", "--json").document
+    assert dry["first_rows"]["unread_columns"] == {"hint": 22}
+
+
+def test_bad_answers_in_a_label_of_ones_and_zeros_stay_marked(project: Path) -> None:
+    rows = [{"prompt": f"Say number {n} aloud.", "completion": f"{n}, aloud.", "label": n % 2} for n in range(20)]
+    (project / "kto.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    document = curate("kto.jsonl", "--json", "-o", "kept.jsonl").document
+    assert document["ingest"]["judgments"] == "good 10, bad 10"
+    assert {row["label"] for row in kept(project / "kept.jsonl")} == {True, False}
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(project: Path) -> None:
@@ -260,3 +370,43 @@ def test_nothing_left_ends_in_three(project: Path) -> None:
     shown = curate("empty.jsonl", "--json")
     assert shown.code == IncompleteError.exit_code and "nothing is left of 1 records" in shown.error
     assert shown.document["error"]["exit_code"] == 3
+
+
+@pytest.mark.parametrize("options", [[], ["--index", "known"]])
+def test_nothing_left_leaves_the_evidence(project: Path, options: list[str]) -> None:
+    (project / "empty.jsonl").write_text(json.dumps({"instruction": "Say nothing.", "output": ""}) + "\n")
+    outputs = ("-o", "kept.jsonl", "--dropped", "dropped.jsonl", "--export-lsh", "signatures.parquet")
+    for _ in range(2):  # the second time from the cache
+        shown = curate("empty.jsonl", *outputs, *options)
+        assert shown.code == 3 and "1 rows in, 0 kept" in shown.out and "empty_output" in shown.out
+        assert [row["dropped"]["findings"][0]["reason"] for row in kept(project / "dropped.jsonl")] == ["empty_output"]
+        assert kept(project / "kept.jsonl") == []
+        (project / "dropped.jsonl").unlink()
+    document = curate("empty.jsonl", "--json", *options).document
+    assert (document["funnel"]["rows_in"], document["funnel"]["rows_out"], document["error"]["exit_code"]) == (1, 0, 3)
+
+
+def test_rows_that_an_index_holds_are_all_dropped_and_written(project: Path) -> None:
+    curate("mine.jsonl", "--index", "known")
+    shutil.copy(project / "mine.jsonl", project / "again.jsonl")
+    assert curate("again.jsonl", "--index", "known", "--dropped", "dropped.jsonl").code == 3
+    assert len(kept(project / "dropped.jsonl")) == 22
+
+
+def test_a_stopped_curation_says_the_command_that_continues_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.cli.commands.run._StopRequested.__call__", lambda _: True)
+    monkeypatch.setattr("sys.argv", ["workbench", "curate", "mine.jsonl", "-q"])
+    shown = curate("mine.jsonl")
+    assert "resume" not in shown.error
+    assert "the same command again continues" in shown.error and "workbench curate mine.jsonl -q" in shown.error
+
+
+def test_a_file_name_that_is_not_utf8_is_refused_with_what_to_do(project: Path) -> None:
+    name = os.fsdecode(b"\xff.jsonl")
+    shutil.copy(project / "mine.jsonl", project / name)
+    for arguments in ([name], *(["mine.jsonl", option, name] for option in ("-o", "--against", "--index"))):
+        with pytest.raises(UsageError, match=r"not UTF-8.*\n.*rename"):
+            curate(*arguments)
+    assert not (project / ".workbench" / "runs").exists()
+    (project / "mine.jsonl").unlink()
+    assert curate(".", "--json").document["ingest"]["records"] == 22

@@ -215,11 +215,9 @@ def test_an_unknown_filter_or_reason_is_refused_when_the_run_is_planned_and_when
             external(node(curate=CurateConfig.model_validate(settings)), tmp_path)
 
 
-def test_nothing_left_is_an_error_that_says_which_reasons_took_it(curate: Callable) -> None:
-    message = r"nothing is left of 2 records.*empty_output 2, exact_duplicate 1"
-    with pytest.raises(IncompleteError, match=message) as hit:
-        curate([chat("Q?", ""), chat("Q?", "")], filters=RULES)
-    assert hit.value.exit_code == 3 and hit.value.next_step
+def test_nothing_left_is_written_with_all_reasons(curate: Callable) -> None:
+    curated = curate([chat("Q?", ""), chat("Q?", "")], filters=RULES)
+    assert (curated.funnel.rows_in, curated.funnel.rows_out, len(curated.dropped)) == (2, 0, 2)
 
 
 def test_no_records_at_all_is_an_error(curate: Callable) -> None:
@@ -319,6 +317,16 @@ def test_balance_is_that_of_the_kept_rows(curate: Callable) -> None:
     answers = next(table for table in result.funnel.balance if table.by == "answer")
     kept = Counter(record.answer() for record in result.records)
     assert {group.value: group.rows for group in answers.groups} == kept and len(kept) == 2
+
+
+def test_the_variety_of_the_kept_prompts_is_counted_and_shown(curate: Callable) -> None:
+    rows = [chat("to be or not to be", "yes", row=0), chat("to be, then", "no", row=1), chat("so it is", "", row=2)]
+    result = curate(rows, near_duplicates={"enabled": False}, filters=("empty_output",))
+    # to be, be or, or not, not to, to be | to be, be then: five different pairs among seven.
+    assert result.funnel.distinct_2 == pytest.approx(5 / 7)
+    assert "Variety of the prompts: distinct-2 0.71" in render_funnel(result.funnel)
+    documents = curate([document("A text without a prompt.")])
+    assert documents.funnel.distinct_2 is None and "distinct-2" not in render_funnel(documents.funnel)
 
 
 def test_the_page_shows_the_funnel_and_defuses_control_characters(curate: Callable) -> None:

@@ -16,9 +16,9 @@ from workbench.core.nodes import CurateNode
 from workbench.core.parts import write_rows
 from workbench.curate.batch import Batch, DataPart, batches
 from workbench.curate.decontaminate import load_suites
-from workbench.curate.examine import Examiner
+from workbench.curate.examine import Examined, Examiner
 from workbench.curate.tokens import AnyCounter, WordCounter
-from workbench.curate.workers import in_order, processes_for
+from workbench.curate.workers import in_order, processes_for, started
 
 
 def examiner(counter: AnyCounter) -> Examiner:
@@ -42,28 +42,47 @@ def some_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ba
     return batches([DataPart("data", tmp_path / "records.jsonl", 24)])
 
 
+def examined_by_two(rows: Iterator[Batch], by: Examiner) -> list[tuple[Batch, Examined]]:
+    with started(2, by) as workers:
+        return list(in_order(rows, by, workers))
+
+
 def test_results_come_in_the_order_of_the_batches(some_batches: Iterator[Batch]) -> None:
     found = [
         (batch.first_row, examined.numbers.place[:, 2].tolist())
-        for batch, examined in in_order(some_batches, examiner(WordCounter()), processes=2)
+        for batch, examined in examined_by_two(some_batches, examiner(WordCounter()))
     ]
     assert found == [(row, [row + 1, row + 2]) for row in range(0, 24, 2)]
 
 
 def test_a_worker_that_dies_is_a_clear_failure(some_batches: Iterator[Batch]) -> None:
     with pytest.raises(IncompleteError, match=r"a worker process ended with code 7 while it examined rows \d+ to \d+"):
-        list(in_order(some_batches, examiner(Dying()), processes=2))
+        examined_by_two(some_batches, examiner(Dying()))
 
 
 def test_a_worker_that_is_killed_says_by_which_signal(some_batches: Iterator[Batch]) -> None:
     with pytest.raises(IncompleteError, match=r"was ended by signal 9 \(Killed\)"):
-        list(in_order(some_batches, examiner(Dying(by_signal=True)), processes=2))
+        examined_by_two(some_batches, examiner(Dying(by_signal=True)))
 
 
 def test_an_error_for_people_crosses_the_border_whole(some_batches: Iterator[Batch]) -> None:
     with pytest.raises(UsageError, match="not like this") as hit:
-        list(in_order(some_batches, examiner(Refusing()), processes=2))
+        examined_by_two(some_batches, examiner(Refusing()))
     assert (hit.value.where, hit.value.next_step) == ("here", "like that")
+
+
+def test_a_worker_killed_before_its_first_batch_is_a_clear_failure(some_batches: Iterator[Batch]) -> None:
+    by = examiner(WordCounter())
+    with started(2, by) as workers:
+        workers[1].process.kill()
+        workers[1].process.join()
+        with pytest.raises(IncompleteError, match=r"a worker process was ended by signal 9 \(Killed\)\n"):
+            list(in_order(some_batches, by, workers))
+
+
+def test_without_workers_results_are_the_same(some_batches: Iterator[Batch]) -> None:
+    found = [batch.first_row for batch, _ in in_order(some_batches, examiner(WordCounter()), [])]
+    assert found == list(range(0, 24, 2))
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
@@ -71,10 +90,12 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     write_rows(tmp_path / "records.jsonl", [document(f"text {row}", row=row) for row in range(24)])
     script = (
         "import sys; from pathlib import Path; from deadly_counters import Endless\n"
-        "from test_curate_workers import examiner, batches, DataPart, in_order\n"
+        "from test_curate_workers import examiner, batches, DataPart, in_order, started\n"
         "if __name__ == '__main__':\n"
         f"    part = DataPart('data', Path({str(tmp_path / 'records.jsonl')!r}), 24)\n"
-        "    for _ in in_order(batches([part]), examiner(Endless()), processes=2): pass\n"
+        "    by = examiner(Endless())\n"
+        "    with started(2, by) as workers:\n"
+        "        for _ in in_order(batches([part]), by, workers): pass\n"
     )
     (tmp_path / "parent.py").write_text(script)
     here = str(Path(__file__).parent)

@@ -16,10 +16,12 @@ from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.parts import write_documents, write_rows
 from workbench.core.records import Record, Source
 from workbench.core.suites import Documents, Suite
-from workbench.curate.decontaminate import Contaminants, NamedSet
+from workbench.curate.decontaminate import Contaminants
 from workbench.curate.stage import run
 from workbench.text.containment import containment
-from workbench.text.contamination import EvaluationIndex, record_document
+from workbench.text.contamination import record_document
+from workbench.text.evaluation_sets import EvaluationSet, NamedSet
+from workbench.text.leaks import EvaluationData
 
 if TYPE_CHECKING:
     from conftest import Prepared
@@ -231,8 +233,9 @@ def gsm8k() -> Contaminants:
     if not data.is_dir():
         pytest.skip(f"{data} is not there (set WORKBENCH_SHARED_DATA)")
     rows = [json.loads(line) for line in (data / "gsm8k_test.jsonl").open(encoding="utf-8")]
-    documents = [record_document(number, chat(row["question"], row["answer"])) for number, row in enumerate(rows)]
-    return Contaminants(EvaluationIndex([documents], 8), (NamedSet("dataset gsm8k", "row"),), Decontamination())
+    documents = tuple(record_document(number, chat(row["question"], row["answer"])) for number, row in enumerate(rows))
+    known = EvaluationSet(NamedSet("dataset gsm8k", "row"), documents)
+    return Contaminants(EvaluationData.of([known], Decontamination()))
 
 
 def gsm8k_rows(part: str, count: int) -> list[tuple[str, str]]:
@@ -265,3 +268,27 @@ def test_a_benchmarks_training_set_is_not_its_test_set(gsm8k: Contaminants) -> N
 def test_planted_test_rows_are_found(gsm8k: Contaminants, planted: Callable[[str], Record]) -> None:
     rows = [planted(question) for question, _ in gsm8k_rows("test", 100)]
     assert [number for number, row in enumerate(rows) if not gsm8k.verdicts(row)] == []
+
+
+def test_rows_that_share_an_instruction_alone_are_flagged_and_say_so(prepare: Callable) -> None:
+    instruction = "You are given a sentence from a novel. Decide whether its narrator is reliable, and say yes or no."
+    exam = [chat(f"{instruction} Sentence: {' '.join(f'w{n}x{m}' for m in range(6))}", "yes", row=n) for n in range(10)]
+    exam += [chat(" ".join(f"v{n}x{m}" for m in range(20)), "x", row=10 + n) for n in range(30)]
+    own = chat(f"{instruction} Sentence: I never slept again after that night.", "no", row=0)
+    leaked = chat(f"<p>{instruction}</p> <b>Sentence:</b> <i>{' '.join(f'w3x{m}' for m in range(6))}</i>", "no", row=1)
+    result = with_datasets(prepare([own, leaked], decontamination={"datasets": ("exam",)}), exam=exam).run()
+    assert result.records == [own]
+    assert result.reasons(0, "flag") == ["contaminated"]
+    assert "% of its question's 8-grams, shared with other documents of the set:" in result.detail(0, "contaminated")
+    assert result.detail(1, "contaminated").startswith("dataset exam, row 3: ")
+
+
+def test_a_piece_of_what_several_documents_share_is_flagged(prepare: Callable) -> None:
+    passage = " ".join(f"word{number}" for number in range(120))
+    exam = [chat(f"{passage} {' '.join(f'q{n}x{m}' for m in range(12))}?", "x", row=n) for n in range(3)]
+    others = [chat(" ".join(f"v{n}x{m}" for m in range(20)), "x", row=3 + n) for n in range(9)]
+    piece = chat("Go on.", " ".join(passage.split()[10:80]), row=0)
+    result = with_datasets(prepare([piece, OTHER], decontamination={"datasets": ("exam",)}), exam=exam + others).run()
+    assert result.records == [piece, OTHER] and result.reasons(0, "flag") == ["contaminated"]
+    alone = with_datasets(prepare([piece, OTHER], decontamination={"datasets": ("exam",)}), exam=exam[:1]).run()
+    assert alone.records == [OTHER]

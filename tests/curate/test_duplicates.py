@@ -3,7 +3,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from hypothesis import strategies as st
 from record_makers import chat, document, preference
 
 from workbench.core.records import ToolCall
-from workbench.curate.duplicates import Preference, exact_key, exact_labels
+from workbench.curate.decide import Decisions
+from workbench.curate.duplicates import Preference, exact_key, exact_labels, written_key
+from workbench.curate.filters.contract import Verdict
+from workbench.curate.spool import Later
 from workbench.curate.table import Numbers
 from workbench.text.normalise import words
 from workbench.text.sketch import SketchSettings
@@ -39,7 +44,7 @@ def numbers(**columns: object) -> Numbers:
     usual = {
         "record_id": zeros, "content_id": zeros, "exact_key": np.zeros((n, 2), dtype=np.uint64),
         "place": np.zeros((n, 3), dtype=np.uint64), "chars": np.zeros(n, dtype=np.int32),
-        "dropped": np.zeros(n, dtype=bool), "flags": np.zeros(n, dtype=np.uint16),
+        "written": zeros, "dropped": np.zeros(n, dtype=bool), "flags": np.zeros(n, dtype=np.uint16),
         "restored": np.zeros(n, dtype=bool), "saved": np.zeros(n, dtype=bool),
         "lengths": np.zeros((n, 2), dtype=np.int32), "keyed": {}, "keys": {},
     }  # fmt: skip
@@ -251,3 +256,92 @@ def test_of_exact_copies_in_two_spellings_the_restored_one_stays(curate: Callabl
     assert result.records == [other]
     both = curate(spellings, restored=[record.id for record in spellings])
     assert both.records == spellings
+
+
+LOOP = "for name in names:\n    greet(name)\ncount(names)"
+INDENTED = "for name in names:\n    greet(name)\n    count(names)"
+
+
+@pytest.mark.parametrize(
+    "question, left, right",
+    [
+        ("How many metres are in a megametre?", "10⁶", "106"),
+        ("What is five times five?", "5²", "52"),
+        ("Fix the loop.", LOOP, INDENTED),
+        ("Write a condition that is true.", "a && b", "a || b"),
+        ("When is it done?", "```\nif (ready) run();\n```", "```\nif (!ready) run();\n```"),
+        ("Which holds?", "x ≤ 3", "x ≥ 3"),
+        ("Is it 5 > 3 or not?", "5 > 3", "5 < 3"),
+    ],
+)
+def test_answers_that_differ_in_what_is_no_word_both_stay(
+    curate: Callable, question: str, left: str, right: str
+) -> None:
+    result = curate([chat(question, left, row=0), chat(question, right, row=1)])
+    assert len(result.records) == 2
+
+
+@pytest.mark.parametrize(
+    "left, right",
+    [
+        ("It is **bold**, and well-known.", "It is bold and well known"),
+        ("- red\n- green", "* red\n* green"),
+        ("f(a,b) + 1", "f(a, b)  + 1"),
+        ("Ten files.", "TEN ﬁles."),
+    ],
+)
+def test_answers_that_differ_in_punctuation_and_formatting_are_one(curate: Callable, left: str, right: str) -> None:
+    assert len(curate([chat("Tell me in short.", left), chat("Tell me in short.", right)]).records) == 1
+    assert written_key(left) == written_key(right)
+
+
+def test_of_each_spelling_of_the_same_words_one_stays(curate: Callable) -> None:
+    asked = "Write a condition that is true."
+    rows = [chat(asked, answer, row=row) for row, answer in enumerate(["a && b", "a || b", "a ||  b;", "a || b."])]
+    result = curate(rows)
+    assert len(result.records) == 3
+    flagged = [row for row in range(4) if "near_duplicate" in result.reasons(row, "flag")]
+    (dropped,) = result.dropped
+    assert dropped.findings[0].detail.startswith("Jaccard 1.000 with row ")
+    assert all("but other signs or indentation" in result.detail(row, "near_duplicate") for row in flagged)
+
+
+def test_an_exact_copy_names_the_row_that_stayed_of_its_whole_cluster(curate: Callable) -> None:
+    page = " ".join(f"word{number}" for number in range(60))
+    rows = [document(page, row=0), document(page.upper(), row=1), document(page + " and then some more", row=2)]
+    result = curate(rows)
+    assert result.records == [rows[2]]
+    similarity = brute_force([page, rows[2].answer()], 0)[0, 1]
+    named = f"Jaccard {similarity:.3f} with row 2 ({rows[2].id}, data row 2)"
+    details = {row: result.detail(row, reason) for row in (0, 1) for reason in result.reasons(row)}
+    assert all(detail.startswith(named) for detail in details.values()) and len(details) == 2
+    (copy,) = [row for row in (0, 1) if result.reasons(row) == ["exact_duplicate"]]
+    twin = rows[1 - copy]
+    assert details[copy] == f"{named}; same text as row {1 - copy} ({twin.id}, data row {1 - copy}), which went"
+
+
+def test_an_exact_copy_names_its_twin_where_near_duplicates_are_only_flagged(curate: Callable) -> None:
+    page = " ".join(f"word{number}" for number in range(60))
+    rows = [document(page, row=0), document(page, row=1), document(page + " and then some more", row=2)]
+    result = curate(rows, actions={"near_duplicate": "flag"})
+    assert [drop.findings[-1].detail.split(" (")[0] for drop in result.dropped] == ["same text as row 0"]
+
+
+@pytest.mark.slow
+def test_a_limit_that_nobody_chose_does_not_decide_which_duplicate_stays(prepare: Callable) -> None:
+    story = " ".join(f"word{number}" for number in range(60))
+    rows = [chat("Tell me a story.", story, row=0), chat("Tell me a story.", story + " and then some more", row=1)]
+    ready = prepare(rows, count_tokens=True, filters=())
+    limited = replace(ready, config=ready.config.model_copy(update={"max_length": 187})).run()
+    assert limited.reasons(1, "flag") == ["truncated_by_limit"] and limited.reasons(0, "flag") == []
+    assert limited.records == [rows[1]]
+
+
+def test_flags_of_a_length_limit_do_not_count_against_a_row(prepare: Callable, tmp_path: Path) -> None:
+    table = numbers(flags=np.zeros(2, dtype=np.uint16))
+    with Later(tmp_path / "later") as later:
+        decisions = Decisions(prepare([document("x")]).config, table, later)
+        decisions.add(0, "tokens", Verdict("truncated_by_limit", "flag", "the answer loses 3 of 9 tokens"))
+        decisions.add(1, "repetition", Verdict("repetition", "flag", "said twice"))
+        assert [row for row, _ in later.of_rows()] == [0, 1]
+    assert table.flags.tolist() == [0, 1]

@@ -50,6 +50,12 @@ def test_what_may_be_a_missing_value_is_flagged_unless_the_task_is_about_values(
     assert verdicts(empty_output.FILTER, chat(f"Say {answer}.", answer)) == []
 
 
+def test_an_empty_block_that_was_asked_for_is_an_answer() -> None:
+    for asked in ("Give me an empty code block.", "Show a Markdown code fence.", "Write the file:\n```\n```"):
+        assert verdicts(empty_output.FILTER, chat(asked, "```\n```")) == []
+    assert verdicts(empty_output.FILTER, chat("Write a program.", "```\n```")) == [("drop", "empty_output")]
+
+
 def test_empty_output_looks_at_documents_preferences_and_tool_calls() -> None:
     assert verdicts(empty_output.FILTER, document("  ")) == [("drop", "empty_output")]
     assert verdicts(empty_output.FILTER, preference("Q?", "", "no")) == [("drop", "empty_output")]
@@ -150,6 +156,47 @@ def test_repetition_leaves_labels_numbers_tables_code_and_short_answers(answer: 
     assert verdicts(repetition.FILTER, chat("Well?", answer)) == []
 
 
+CASES = "\n".join(
+    f"Case {n}: if n is congruent to {n} modulo 4, then n squared is congruent to {n * n % 4} modulo 4, as required."
+    for n in range(4)
+)
+TRUTH = " ".join(
+    f"If A is {a} and B is {b}, then A and B is {str(a and b).lower()}."
+    for a, b in [("true", "true"), ("true", "false"), ("false", "true"), ("false", "false")]
+)
+DREAMS = " ".join(
+    f"I have a dream that one day {what}."
+    for what in (
+        "the valleys will bloom", "every child will read", "rivers will run clean", "neighbours will share bread",
+        "swords will rust", "old wounds will close", "songs will cross borders", "we will stand as one",
+    )
+)  # fmt: skip
+CLAUSES = "\n".join(
+    f"{n}. The party of the first part shall not be liable to the party of the second part for {what}."
+    for n, what in enumerate(("fire", "floods", "loss of data", "loss of profit", "late delivery", "strikes"), 1)
+)
+
+
+@pytest.mark.parametrize("answer", [CASES, TRUTH, DREAMS, CLAUSES])
+def test_sentences_built_alike_that_are_not_the_same_are_flagged_at_most(answer: str) -> None:
+    assert ("drop", "repetition") not in verdicts(repetition.FILTER, chat("Well?", answer))
+    assert verdicts(repetition.FILTER, chat("Well?", answer), repetition_max=0.2) == [("flag", "repetition")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{TRUTH} " * 3,
+        "\n".join([CASES] * 3),
+        "I have a dream that one day we will be free. " * 6 + "So it is.",
+        "It goes on and on and on " * 20 + "here.\nAnd it goes on and on and on " * 20 + "there.\nThat is all.",
+    ],
+    ids=["sentences again", "lines again", "one sentence", "circles in three sentences"],
+)
+def test_what_is_said_again_word_for_word_is_dropped_however_it_is_built(answer: str) -> None:
+    assert verdicts(repetition.FILTER, chat("Well?", answer)) == [("drop", "repetition")]
+
+
 def test_repetition_looks_at_the_answer_alone() -> None:
     assert verdicts(repetition.FILTER, chat(CIRCLES, "Something else.")) == []
 
@@ -157,7 +204,9 @@ def test_repetition_looks_at_the_answer_alone() -> None:
 def test_length_keeps_short_answers_unless_told_otherwise() -> None:
     assert verdicts(length.FILTER, chat("Name a prime.", "7")) == []
     assert verdicts(length.FILTER, chat("Name a prime.", "7"), min_answer_chars=2) == [("drop", "too_short")]
-    assert verdicts(length.FILTER, chat("Name a prime.", " ")) == [("drop", "too_short")]
+    assert verdicts(length.FILTER, chat("Name a prime.", " ")) == []
+    assert verdicts(length.FILTER, chat("Name a prime.", " "), min_answer_chars=2) == []
+    assert verdicts(length.FILTER, chat("Name a prime.", " "), filters=("length",)) == [("drop", "too_short")]
     assert verdicts(length.FILTER, turns(("user", "Weather?"), calling())) == []
 
 
@@ -199,6 +248,8 @@ def test_few_words_are_noted_where_many_were_asked_for(question: str, answer: st
         "Unfortunately, I am not able to access real-time data.",
         "I apologize for any inconvenience, but I cannot fulfill this request.",
         "I can't assist with that request.",
+        '"I\'m sorry, but I can\'t help with that."',
+        'You asked for "it". I\'m sorry, but I can\'t help with that.',
         "很抱歉，我无法帮助您预订机票。",
         "作为一个人工智能助手，我无法执行这样的任务。",
         "Es tut mir leid, aber ich kann dir dabei nicht helfen.",
@@ -222,6 +273,9 @@ def test_refusals_are_flagged(answer: str) -> None:
         "Dear Mr Smith,\n\nWe are sorry that your parcel was late.",
         "Unfortunately, the Titanic sank.",
         "I'm sorry, but I'm unable to come into work today.",
+        'You could say: "I\'m sorry, but I can\'t help with that."',
+        "Models answer “I cannot assist with that request.” to this.",
+        "Sage „Es tut mir leid, aber ich kann dir dabei nicht helfen.“",
         "人类无法飞行的原因主要有两点。",
         "A story. " * 60 + "I'm sorry, but I can't help you, said the fox.",
     ],

@@ -107,6 +107,42 @@ def test_mojibake_that_is_the_topic_is_flagged_and_kept() -> None:
     assert verdicts(mojibake.FILTER, asked) == [("flag", "mojibake")]
 
 
+@pytest.mark.parametrize(
+    "question, answer, action",
+    [
+        ("Qual é a letra maiúscula com til?", "Ã é uma letra do alfabeto português.", None),
+        ("Which letter is it: Ã or Â?", "Ã is A with tilde; Â is A with circumflex.", None),
+        ("Formel?", "Die Größe Ã (A mit Tilde) bezeichnet den Operator.", "flag"),
+        ("Was bedeutet Â° auf einer Webseite?", "Ein Fehler.", "flag"),
+        ("What does the symbol â€œ mean?", "Nothing.", "flag"),
+        ("Traduza: wool and apple", "LÃ E MAÇÃ", None),
+        ("He?", "He left Â  and came.", "flag"),
+    ],
+)
+def test_a_letter_by_itself_and_what_is_asked_about_is_no_evidence(
+    question: str, answer: str, action: str | None
+) -> None:
+    assert repaired(mojibake.FILTER, chat(question, answer)) is None
+    assert verdicts(mojibake.FILTER, chat(question, answer)) == ([(action, "mojibake")] if action else [])
+
+
+@pytest.mark.parametrize(
+    "broken, wanted",
+    [
+        ("The letter says: cafÃ©.", "The letter says: café."),
+        ("What does 20 Â°C mean?", "What does 20 °C mean?"),
+        ("It is 20 Â° warm.", "It is 20 ° warm."),
+        ("Copyright Â© 2020", "Copyright © 2020"),
+        ("this â€“ and that", "this – and that"),
+        ("Ã©", "é"),
+        ("Ã la carte, cafÃ©", "à la carte, café"),
+    ],
+)
+def test_certain_places_are_repaired_whatever_is_spoken_of(broken: str, wanted: str) -> None:
+    assert repaired(mojibake.FILTER, chat("Well?", broken)) == chat("Well?", wanted)
+    assert verdicts(mojibake.FILTER, chat("Well?", wanted)) == []
+
+
 def test_lost_characters_are_flagged_since_nobody_can_bring_them_back() -> None:
     assert verdicts(mojibake.FILTER, document("The caf\ufffd is closed.")) == [("flag", "mojibake")]
     assert verdicts(mojibake.FILTER, chat("What is U+FFFD in Unicode?", "It is \ufffd.")) == []
@@ -235,6 +271,12 @@ def test_notes_are_removed_from_prompts_alone() -> None:
         ("<s> Lima.</s>", "Lima."),
         ("Lima.<｜end▁of▁sentence｜>", "Lima."),
         ("Lima.<end_of_turn>", "Lima."),
+        ("<s> Lima.", "Lima."),
+        ("Lima</s>", "Lima"),
+        ("<|im_start|> Lima. <|im_end|></s>", "Lima."),
+        ("std::vector<s>", None),
+        ("<s>10 EUR</s>", None),
+        ("</s> Lima <s>", None),
         ("Lima <|sep|> Peru", None),
         ("It costs <s>20</s> <b>10</b>.</s>", None),
         ("  Lima. ", None),
@@ -244,6 +286,18 @@ def test_notes_are_removed_from_prompts_alone() -> None:
 def test_control_tokens_at_the_ends_are_cut_off(answer: str, wanted: str | None) -> None:
     found = repaired(special_tokens.FILTER, chat("Capital?", answer))
     assert found == (None if wanted is None else chat("Capital?", wanted))
+
+
+@pytest.mark.parametrize(
+    "question, answer",
+    [
+        ("How do I close what strikes text through in HTML?", "With </s>"),
+        ("Which token does RoBERTa put first?", "<s>"),
+        ("A vector of s in C++?", "<s> or std::vector<s>"),
+    ],
+)
+def test_tokens_at_the_ends_that_are_spoken_of_stay(question: str, answer: str) -> None:
+    assert repaired(special_tokens.FILTER, chat(question, answer)) is None
 
 
 def test_the_end_token_of_documents_goes_and_that_of_prompts_stays() -> None:

@@ -61,9 +61,9 @@ def test_a_damaged_row_group_of_parquet_costs_its_rows_and_no_other(tmp_path: Pa
 
     assert [record.answer() for record in reading.records] == ANSWERS[:250] + ANSWERS[500:]
     assert [record.source.row for record in reading.records] == [*range(250), *range(500, 1000)]
-    (bad,) = reading.quarantined
-    assert (bad.reason, bad.row) == ("damaged_file", 250)
-    assert "row group 2 of 4" in bad.detail and "250 rows are lost" in bad.detail
+    assert [(bad.reason, bad.row) for bad in reading.quarantined] == [("damaged_file", row) for row in range(250, 500)]
+    assert reading.tally.rows == 1000
+    assert "row group 2 of 4 is damaged, rows 250 to 499 are lost" in reading.quarantined[0].detail
 
 
 @pytest.mark.parametrize("content", [b"PAR1 but not really", b"", parquet(ROWS)[:-20]])

@@ -103,6 +103,20 @@ def test_an_absolute_path_may_lie_outside_of_the_project(tmp_path: Path) -> None
     assert reading.records[0].source.file == str(tmp_path / "rows.jsonl")
 
 
+@pytest.mark.parametrize("path", ["data", "data/*.jsonl"])
+def test_what_is_no_file_in_a_folder_is_left_out_and_said_once(tmp_path: Path, path: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.jsonl").write_text(ROW % "x")
+    (tmp_path / "data" / "gone.jsonl").symlink_to("nowhere.jsonl")
+    os.mkfifo(tmp_path / "data" / "pipe.jsonl")
+    warnings: list[str] = []
+    reading = read_records(card_of(path), tmp_path, warnings.append)
+
+    assert [record.text for record in reading.records] == ["x"]
+    said = "gone.jsonl (a link that leads nowhere), pipe.jsonl (a named pipe)"
+    assert warnings == [f"skipped, because they are no files: {said}"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens but cannot be read")
 def test_a_file_that_fails_while_it_is_read_is_a_usage_error_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").symlink_to("/proc/self/mem")

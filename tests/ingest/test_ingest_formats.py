@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from ingest_makers import Read, ReadFile
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.fingerprints import short_id
 from workbench.core.records import Message, Record, ToolCall, record_id
+from workbench.ingest.formats.shape import SYSTEM_COLUMNS
 
 ASK = {"role": "user", "content": "Capital of Peru?"}
 SAY = {"role": "assistant", "content": "Lima"}
@@ -128,6 +130,158 @@ def test_alpaca_joins_instruction_and_input_and_keeps_system_and_history(read_fi
     ]
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"instruction": "Who?", "context": "A novel by Eliot.", "response": "x"}, "A novel by Eliot.\n\nWho?"),
+        ({"instruction": "Sum.", "context": "About:", "input": "1, 2", "output": "x"}, "About:\n\nSum.\n1, 2"),
+        ({"prompt": "Translate.", "input": "cat", "completion": "x"}, "Translate.\ncat"),
+        ({"instruction": "Answer in French.", "question": "Who?", "answer": "x"}, "Answer in French.\nWho?"),
+        ({"instruction": "a long task " * 4, "prompt": "Do a long task " + "a long task " * 4, "output": "x"}, None),
+        ({"prompt": "Translate.", "input": "cat", "chosen": "x", "rejected": "y"}, "Translate.\ncat"),
+    ],
+)
+def test_what_stands_beside_the_prompt_goes_into_it(read_file: ReadFile, row: dict[str, Any], said: str | None) -> None:
+    read = read_file("rows.jsonl", lines(row))
+
+    assert read.records[0].prompt() == (said or row["prompt"]) and not read.warnings
+
+
+def test_a_system_prompt_of_any_name_is_the_system_turn(read_file: ReadFile) -> None:
+    rows = [{name: "Be a pirate.", "question": "Capital of Peru?", "response": "Lima"} for name in SYSTEM_COLUMNS]
+    for record in read_file("rows.jsonl", lines(*rows)).records:
+        assert turns(record)[0] == ("system", "Be a pirate.")
+
+
+MARS = {"question": "Largest planet?", "answer": "B"}
+PLANETS = ["Mars", "Jupiter"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        MARS | {"choices": PLANETS, "answer": 1},
+        MARS | {"choices": PLANETS, "answer": "1"},
+        MARS | {"choices": PLANETS, "answer": "Jupiter"},
+        MARS | {"options": json.dumps(PLANETS), "answer": " (b)"},
+        MARS | {"options": {"A": "Mars", "B": "Jupiter"}},
+        MARS | {"A": "Mars", "B": "Jupiter"},
+        {"question": "Largest planet?", "choices": {"text": PLANETS, "label": ["A", "B"]}, "answerKey": "B"},
+        {"question": "Largest planet?", "choices": PLANETS, "answer_idx": 1},
+    ],
+)
+def test_choices_belong_to_the_question_and_the_answer_names_one(read_file: ReadFile, row: dict[str, Any]) -> None:
+    read = read_file("rows.jsonl", lines(row))
+
+    assert turns(read.records[0]) == [("user", "Largest planet?\nA. Mars\nB. Jupiter"), ("assistant", "B. Jupiter")]
+    assert not read.warnings
+
+
+def test_choices_that_the_question_lists_already_are_not_listed_twice(read_file: ReadFile) -> None:
+    asked = "Largest planet?\nA) Mars\nB) Jupiter"
+    (record,) = read_file("rows.jsonl", lines(MARS | {"question": asked, "choices": PLANETS})).records
+
+    assert turns(record) == [("user", asked), ("assistant", "B. Jupiter")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        MARS | {"choices": PLANETS, "answer": 2},
+        MARS | {"choices": PLANETS, "answer": "C"},
+        MARS | {"choices": ["3", "2", "1"], "answer": "1"},
+        MARS | {"choices": "['Mars' 'Jupiter']", "answer": "1"},
+    ],
+)
+def test_an_answer_that_names_no_choice_or_two_is_not_guessed_at(read_file: ReadFile, row: dict[str, Any]) -> None:
+    read = read_file("rows.jsonl", lines(ALPACA, row))
+
+    assert read.reasons == ["bad_content"] and len(read.records) == 1
+
+
+def test_columns_with_content_that_nothing_reads_are_counted_and_said(read_file: ReadFile) -> None:
+    extra = {"hint": "Count.", "id": 7, "source_url": "x", "empty": "", "text": "Capital of Peru?"}
+    turn = {"role": "system", "content": "Be brief."}
+    rows = [
+        *(ALPACA | extra | {"hint": hint} for hint in ("Count.", " ", None, "Think.")),
+        {"system": "Be kind.", "messages": [turn, ASK, SAY]},
+        {"system": "Be brief.", "messages": [turn, ASK, SAY]},
+        {"messages": [ASK, SAY], "prompt": "Capital of Peru?", "label": "fine"},
+    ]
+    read = read_file("rows.jsonl", lines(*rows))
+
+    assert dict(read.reading.tally.unread) == {"hint": 2, "system": 1, "label": 1}
+    assert "hint (2 rows), system (1 row), label (1 row)" in read.warnings[-1]
+
+
+def test_functions_beside_old_function_calls_are_the_tools(read_file: ReadFile) -> None:
+    call = {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": "{}"}}
+    row = {"messages": [ASK, call], "functions": [{"name": "now"}]}
+    read = read_file("rows.jsonl", lines(row))
+
+    assert read.records[0].tools == '[{"name": "now"}]' and not read.warnings
+
+
+def calling(*results: str) -> dict[str, Any]:
+    """Two calls of one name, and results under their ids in the order given."""
+    calls = [{"id": f"c{n}", "function": {"name": "f", "arguments": f'{{"n": {n}}}'}} for n in (1, 2)]
+    answers = [{"role": "tool", "tool_call_id": one, "name": "f", "content": f"result of {one}"} for one in results]
+    return {"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": calls}, *answers, SAY]}
+
+
+def test_parallel_tool_results_stand_in_the_order_of_their_calls_and_keep_their_ids(read_file: ReadFile) -> None:
+    read = read_file("rows.jsonl", lines(calling("c2", "c1"), calling("c1", "c2"), calling("c2", "unknown")))
+
+    for record in read.records[:2]:
+        assert [call.id for call in record.messages[1].tool_calls] == ["c1", "c2"]
+        results = record.messages[2:4]
+        assert [(turn.tool_call_id, turn.name, turn.content) for turn in results] == [
+            ("c1", "f", "result of c1"),
+            ("c2", "f", "result of c2"),
+        ]
+    assert read.records[0].id == read.records[1].id
+    assert [turn.tool_call_id for turn in read.records[2].messages[2:4]] == ["c2", "unknown"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_ids_of_calls_survive_export_and_reading_again(tmp_path: Path, read_file: ReadFile, suffix: str) -> None:
+    from workbench.core.parts import write_rows
+    from workbench.curate.export import write_export
+
+    records = read_file("rows.jsonl", lines(calling("c2", "c1"), {"messages": [ASK, SAY]})).records
+    write_rows(tmp_path / "records.jsonl", records)
+    write_export(tmp_path / "records.jsonl", tmp_path / f"out{suffix}")
+    again = read_file(f"again{suffix}", (tmp_path / f"out{suffix}").read_bytes()).records
+
+    assert [record.messages for record in again] == [record.messages for record in records]
+
+
+ARGUMENTS = '{"price": 1.10, "big": 1e3, "n": 0.1000000000000000055511, "z": -0, "list": [{"a": 1.50}]}'
+NAMED_CALL = '{"name": "f", "arguments": ' + ARGUMENTS + "}"
+
+
+@pytest.mark.parametrize(
+    ("turn", "arguments"),
+    [
+        ('{"from": "function_call", "value": ' + json.dumps(NAMED_CALL) + "}", ARGUMENTS),
+        ('{"from": "gpt", "tool_calls": [{"function": ' + NAMED_CALL + "}]}", ARGUMENTS),
+        (
+            '{"from": "gpt", "tool_calls": [{"function": {"name": "f", "arguments": "{\\"p\\":1.10,  \\"b\\":1e3}"}}]}',
+            '{"p":1.10,  "b":1e3}',
+        ),
+    ],
+)
+def test_numbers_in_calls_and_definitions_of_tools_stay_as_they_are_written(
+    read_file: ReadFile, turn: str, arguments: str
+) -> None:
+    tools = '[{"name": "f", "default": 1.10, "text": "é \\"x\\""}]'
+    row = '{"conversations": [{"from": "human", "value": "?"}, ' + turn + '], "tools": ' + tools + "}"
+    (record,) = read_file("rows.jsonl", row).records
+
+    assert record.messages[1].tool_calls[0].arguments == arguments
+    assert record.tools == tools
+
+
 def test_a_context_stands_above_its_question(read_file: ReadFile) -> None:
     (record,) = read_file(
         "rows.jsonl", lines({"context": "Lima is ...", "question": "Where?", "answer": "Lima"})
@@ -137,18 +291,40 @@ def test_a_context_stands_above_its_question(read_file: ReadFile) -> None:
 
 
 def test_numbers_as_answers_stay_as_they_are_written(read_file: ReadFile) -> None:
-    written = ["4", "0.5", "1.10", "1e3", "-0.0", "1E+2", "12345678901234567890", "0.10000000000000000555111512"]
+    written = ["4", "0.5", "1.10", "1e3", "-0", "-0.0", "1E+2", "12345678901234567890", "0.10000000000000000555111512"]
+    written += ["9" * 6000, "-1e999"]
     read = read_file("rows.jsonl", "".join(f'{{"question": "?", "answer": {number}}}\n' for number in written))
 
     assert [record.answer() for record in read.records] == written
 
 
-def test_a_kto_tag_in_a_table_of_text_is_a_label_and_a_label_there_is_a_class(read_file: ReadFile) -> None:
-    tagged = read_file("tagged.csv", "prompt,completion,kto_tag\na,b,True\nc,d,false\ne,f,maybe\n")
-    labelled = read_file("labelled.csv", "prompt,completion,label\na,b,true\n")
+def test_a_kto_tag_is_a_label_however_it_is_spelled_and_nothing_else_is_guessed(read_file: ReadFile) -> None:
+    tagged = read_file("tagged.csv", "prompt,completion,kto_tag\na,b,True\nc,d,false\ne,f,0\ng,h,\ni,j,maybe\n")
 
-    assert [record.label for record in tagged.records] == [True, False, None]
-    assert [record.label for record in labelled.records] == [None]
+    assert [record.label for record in tagged.records] == [True, False, False, None]
+    assert tagged.reasons == ["bad_label"] and "'maybe'" in tagged.quarantined[0].detail
+
+
+@pytest.mark.parametrize(("good", "bad"), [(1, 0), (1.0, 0.0), ("1", "0"), ("true", "False"), (" TRUE", "false")])
+def test_labels_that_mark_good_and_bad_answers_are_judgments(read_file: ReadFile, good: object, bad: object) -> None:
+    rows = [{"prompt": f"Say {n}", "completion": f"{n}!", "label": good if n % 3 else bad} for n in range(9)]
+    read = read_file("rows.jsonl", lines(*rows))
+
+    assert [record.label for record in read.records] == [bool(n % 3) for n in range(9)]
+    assert "6 good and 3 bad" in read.warnings[0]
+    table = "prompt,completion,label\n" + "".join(f"a{n},b{n},{str(bad if n else good).strip()}\n" for n in range(2))
+    assert [record.label for record in read_file("rows.csv", table).records] == [True, False]
+
+
+def test_labels_are_classes_where_the_rows_speak_for_it(read_file: ReadFile) -> None:
+    named = [{"prompt": f"Review {n}", "completion": ("bad", "good")[n % 2], "label": n % 2} for n in range(6)]
+    sorted_by_class = [{"prompt": f"Text {n}", "completion": f"about {n}", "label": n // 200} for n in range(600)]
+
+    for rows, why in ((named, "one answer for each value"), (sorted_by_class, "other values than 1 and 0")):
+        read = read_file("rows.jsonl", lines(*rows))
+        assert {record.label for record in read.records} == {None}
+        assert any(why in warning for warning in read.warnings), read.warnings
+        assert any("not read: label" in warning for warning in read.warnings)
 
 
 @pytest.mark.parametrize("column", ["label", "kto_tag"])
@@ -364,7 +540,8 @@ def test_a_record_id_is_the_hash_of_the_canonical_content() -> None:
         Message(role="user", content='q"\\ \n\x00\x7f é 😀'),
         Message(role="assistant", content="", tool_calls=(ToolCall(name="a", arguments='{"x":1}'),) * 2),
     )
-    content = [turn.model_dump(mode="json") for turn in turns]
+    ids = {"tool_call_id": True, "name": True, "tool_calls": {"__all__": {"id"}}}
+    content = [turn.model_dump(mode="json", exclude=ids) for turn in turns]
 
     assert record_id("chat", turns) == short_id(["chat", content, [None, None], None])
     assert record_id("preference", turns[:1], turns[1], turns[0]) == short_id(

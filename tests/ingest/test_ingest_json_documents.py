@@ -189,7 +189,6 @@ def test_objects_and_lists_one_after_another_are_read(read_file: ReadFile, inden
         ('{"text" "b"}', "bad_json"),
         ('{"text": "b" "c"}', "bad_json"),
         ('{"text": NaN}', "bad_json"),
-        ('{"text": 1e999}', "bad_json"),
         ('{"text": "a", "text": "b"}', "duplicate_key"),
         ('{"text": ' + "[" * 10_000 + "]" * 10_000 + "}", "too_deep"),
         ("17", "not_an_object"),

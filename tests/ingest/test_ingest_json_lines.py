@@ -81,7 +81,6 @@ def test_a_broken_line_goes_to_quarantine_with_its_place_and_the_others_are_kept
         ('{"instruction": -Infinity, "output": "x"}', "bad_json"),
         ('{"instruction": "a", "instruction": "b", "output": "x"}', "duplicate_key"),
         ('{"instruction": "a", "output": "x", "meta": {"k": 1, "k": 2}}', "duplicate_key"),
-        ('{"instruction": ' + "9" * 5000 + ', "output": "x"}', "bad_json"),
         ('{"instruction": ' + "[" * 10_000 + "]" * 10_000 + "}", "too_deep"),
         ('{"instruction": ' + "[" * 10_000, "too_deep"),
         ('{"instruction": ' + '{"a":' * 150 + "1" + "}" * 150 + "}", "too_deep"),
@@ -136,6 +135,40 @@ def test_encodings_are_recognised_and_said(read_file: ReadFile, encoding: str, m
     assert [record.answer() for record in read.records] == ["café", "naïve"]
     assert read.quarantined[0].byte == len(mark) + len(f"{first}\n{second}\n".encode(encoding))
     assert all(said in warning for warning in read.warnings[:-1]) and (len(read.warnings) == 2) == bool(said)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "一二三，一一一。" * 20,
+        "日本語のテキスト、ひらがなとカタカナ。",
+        "fine 😀, and good 🎉",
+        "Столица Перу — Лима.",
+        "페루의 수도는 리마입니다.",
+        "पेरू की राजधानी लीमा है।",
+        "عاصمة بيرو هي ليما",
+        "naïve café",
+    ],
+)
+def test_utf16_without_a_mark_is_read_whatever_the_script(read_file: ReadFile, encoding: str, said: str) -> None:
+    for name, content in (
+        ("rows.jsonl", f"{GOOD.replace('Hi.', said)}\n" * 3),
+        ("rows.csv", "question,answer\n" + f"{said},{said}\n" * 3),
+    ):
+        if name.endswith("jsonl") or "," not in said:
+            read = read_file(name, content.encode(encoding))
+            assert [record.answer() for record in read.records] == [said] * 3
+            assert len(read.warnings) == 1 and encoding.upper() in read.warnings[0]
+
+
+@pytest.mark.parametrize("zeros", ["\x00", "\x00\x00\x00"])
+@pytest.mark.parametrize("text", ["Say hi", "caf\u00e9 \u4e2d\u6587 \u4e00", "naïve"])
+def test_zeros_in_utf8_are_no_utf16(read_file: ReadFile, zeros: str, text: str) -> None:
+    read = read_file("rows.jsonl", f"{GOOD}\n{GOOD.replace('Hi.', text)}\n{zeros}\n" + f"{GOOD}\n" * 2)
+
+    assert len(read.records) == 4 and read.records[1].answer() == text
+    assert not any("UTF-16" in warning for warning in read.warnings)
 
 
 def test_typographic_quotes_of_windows_files_are_not_control_characters(read_file: ReadFile) -> None:

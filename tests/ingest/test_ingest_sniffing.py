@@ -74,6 +74,7 @@ def test_text_without_a_suffix_is_text(read_file: ReadFile) -> None:
         ("rows.jsonl", b"PK\x03\x04...", "ZIP archive"),
         ("rows.json", b"SQLite format 3\x00...", "SQLite"),
         ("rows", b"\x80\x04\x95...", "pickle"),
+        ("rows.feather", b"FEA1\x00\x00\x00\x00", "Feather file of version 1.*write_feather"),
         ("rows.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         ("rows.bin", b"\x00\x01\x02" * 100, "no reader for files of kind '.bin'"),
         ("rows", b"\x00\x01\x02" * 100, "no reader"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -104,14 +105,42 @@ def test_control_tokens_in_a_text_are_counted_as_characters(tokenizer: Any, defi
 def test_long_pieces_and_a_full_memory_change_no_number(
     definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.models.text_tokens._REMEMBERED_PIECES", 5)
+    monkeypatch.setattr("workbench.models.text_tokens._MOST_REMEMBERED", 5)
     whole = json.dumps(definition)
     counter = TextTokens(whole)
     texts = [f"word{number} {'long' * 30} tail {number}" for number in range(20)]
     expected = [_whole(whole, text) for text in texts]
     assert [counter.counts([text])[0] for text in texts] == expected
     assert counter.counts(texts) == expected == counter.counts(texts)
-    assert not any(len(piece) > 100 for piece in counter._later)
+
+
+def test_pieces_met_before_are_not_encoded_again(definition: dict[str, Any]) -> None:
+    counter = TextTokens(json.dumps(definition))
+    asked: list[str] = []
+    encoded = counter._of_pieces
+
+    def noted(texts: Sequence[str]) -> list[int]:
+        asked.extend(texts)
+        return encoded(texts)
+
+    counter._of_pieces = noted  # type: ignore[method-assign]
+    counter.counts(["one two two", f"two {'long' * 30}"])
+    assert asked == ["one", " two", "two", " " + "long" * 30]
+    counter.counts(["one two", f"two {'long' * 30}"])
+    assert asked[4:] == [" " + "long" * 30]
+
+
+def test_pieces_are_cut_at_single_spaces_between_what_python_takes_for_no_white_space() -> None:
+    import numpy as np
+
+    from workbench.models.token_kernel import is_cut
+
+    for code in (*range(0x3100), *range(0xD7FE, 0xE002), 0xFEFF, 0xFFFD, 0x1F600, 0x10FFFF):
+        character = chr(code)
+        for text, at in ((f"a{character} b", 1), (f"a {character}b", 1)):
+            data = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+            place = len(text[: text.index(" ", at)].encode("utf-8", "surrogatepass"))
+            assert is_cut(data, 0, len(data), place) != character.isspace(), hex(code)
 
 
 UNSAFE: dict[str, dict[str, Any]] = {

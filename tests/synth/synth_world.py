@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.config import EndpointConfig, ModelConfig, StrategyConfig, SynthConfig
+from workbench.core.curation import Decontamination
 from workbench.core.events import Event
 from workbench.core.nodes import SynthNode
 from workbench.core.parts import read_rows, write_documents, write_rows
@@ -26,10 +27,11 @@ def document(text: str, topic: str | None = None, dataset: str = "docs", part_of
     return Record(id=record_id("document", text=text), kind="document", text=text, source=source, topic=topic)
 
 
-def chat(question: str, answer: str) -> Record:
-    """A curated conversation."""
+def chat(question: str, answer: str, split: str | None = None) -> Record:
+    """A conversation."""
     turns = (Message(role="user", content=question), Message(role="assistant", content=answer))
-    return Record(id=record_id("chat", turns), kind="chat", messages=turns, source=Source(dataset="chats"))
+    source = Source(dataset="chats", file=f"{split or 'all'}.jsonl", split=split)
+    return Record(id=record_id("chat", turns), kind="chat", messages=turns, source=source)
 
 
 class SynthWorld:
@@ -43,6 +45,8 @@ class SynthWorld:
         self.events: list[Event] = []
         self.cancel_after: int | None = None
         self.inputs: dict[str, Artifact] = {}
+        self.datasets: tuple[str, ...] = ()
+        self.decontamination = Decontamination()
 
     def teacher(self, url: str, **settings: Any) -> None:
         """Names a server as the endpoint `teacher`."""
@@ -57,6 +61,14 @@ class SynthWorld:
         self.suites.append(Suite(name=name, documents=Documents(file=f"{name}.jsonl"), **defaults | settings))
         return self.suites[-1]
 
+    def dataset(self, name: str, rows: list[Record], heldout: list[dict[str, Any]] | None = None) -> None:
+        """Adds an ingested dataset to the inputs."""
+        root = self.root / "ingest" / name
+        write_rows(root / "records.jsonl", rows)
+        if heldout is not None:
+            write_documents(root / "heldout.jsonl", heldout)
+        self.inputs[f"ingest:{name}"] = Artifact(root, _MANIFEST)
+
     def run(self, *strategies: StrategyConfig, seed: int = 0, **synth: Any) -> Outcome:
         """Runs the stage; parts are under `out`."""
         write_rows(self.root / "curate" / "records.jsonl", self.records)
@@ -65,6 +77,8 @@ class SynthWorld:
             strategies=strategies,
             endpoints=self.endpoints,
             model=ModelConfig(),
+            decontamination=self.decontamination,
+            datasets=self.datasets,
             suites=tuple(self.suites),
             suites_dir="evals",
             seed=seed,

@@ -5,11 +5,14 @@ from rouge_score import rouge_scorer
 from synth_world import document
 
 from workbench.core.config import SynthConfig
+from workbench.core.curation import Decontamination
 from workbench.core.records import Check
-from workbench.synth.checks.desk import Desk, SuiteText, SuiteTexts
+from workbench.synth.checks.desk import Desk, Evaluation
 from workbench.synth.checks.registry import CHECKS
 from workbench.synth.drafts import Draft
 from workbench.synth.verdicts import candidate_from
+from workbench.text.contamination import suite_document
+from workbench.text.evaluation_sets import EvaluationSet, NamedSet
 from workbench.text.novelty import KnownTexts
 
 PASSAGE = "The harbour of Lima was built by Ana Rivas in 1871 and it can hold ninety ships in the summer months."
@@ -22,8 +25,9 @@ def draft(question: str = QUESTION, answer: str = "Ana Rivas", evidence: str = "
 
 
 def desk(suite_texts: tuple[str, ...] = (), known: tuple[str, ...] = ()) -> Desk:
-    suites = SuiteTexts(tuple(SuiteText("capitals", f"hash{place}", text) for place, text in enumerate(suite_texts)))
-    return Desk(SynthConfig(), "question", suites, KnownTexts(known))
+    documents = tuple(suite_document(place, {"text": text}, ("text",)) for place, text in enumerate(suite_texts))
+    suite = EvaluationSet(NamedSet("suite capitals", "document"), documents)
+    return Desk(SynthConfig(), "question", Evaluation([suite], Decontamination()), KnownTexts(known))
 
 
 def outcome(name: str, one: Draft, at: Desk | None = None) -> Check:
@@ -104,8 +108,7 @@ def test_an_accepted_candidate_makes_its_repetition_old_and_a_rejected_one_does_
 def test_a_suite_document_in_a_candidate_rejects_it_with_suite_and_document() -> None:
     found = outcome("contamination", draft(question=LONG), desk((LONG.upper(),)))
     assert (found.passed, found.score) == (False, 1.0)
-    assert "suite capitals" in found.detail
-    assert "hash0" in found.detail
+    assert found.detail == f'suite capitals, document 0: the same text: "{LONG}"'
     most = outcome("contamination", draft(question=LONG), desk((f"{LONG} Answer in one word.",)))
     assert not most.passed
     assert most.score is not None
@@ -115,12 +118,22 @@ def test_a_suite_document_in_a_candidate_rejects_it_with_suite_and_document() ->
 
 def test_thirteen_words_in_common_are_for_a_person_to_review_not_rejected() -> None:
     thirteen = " ".join(LONG.split()[:13])
-    suite = f"{thirteen} {'and here follows another very long tale about something else entirely ' * 4}"
+    suite = f"{thirteen} {' '.join(f'tale{number}' for number in range(60))}"
     candidate = candidate_from(draft(question=f"{thirteen} or rather not?"), desk((suite,)))
-    assert [check.name for check in candidate.checks if not check.passed] == ["suite_overlap"]
+    assert [check.name for check in candidate.checks if not check.passed] == ["evaluation_overlap"]
     assert candidate.status == "review"
     twelve = " ".join(LONG.split()[:12])
     assert candidate_from(draft(question=f"{twelve} or rather not?"), desk((suite,))).status == "accepted"
+
+
+def test_what_flags_a_curated_row_sends_a_candidate_to_review() -> None:
+    part = " ".join(LONG.split()[:11])
+    candidate = candidate_from(draft(question=f"{part} of all?"), desk((LONG,)))
+    (failed,) = [check for check in candidate.checks if not check.passed]
+    # 21 words are 14 8-grams; eleven words of them are 4.
+    assert (failed.name, candidate.status) == ("evaluation_overlap", "review")
+    assert failed.score == pytest.approx(4 / 14)
+    assert failed.detail == f'suite capitals, document 0: 29% of its 8-grams: "{part}"'
 
 
 def test_an_unreadable_reply_is_rejected_by_one_check_and_a_missing_one_is_an_error() -> None:

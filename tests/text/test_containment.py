@@ -148,6 +148,29 @@ def test_needles_of_one_document_count_once_and_sets_apart() -> None:
     assert ContainmentIndex(one_set, 8).search(shared) == []
 
 
+def test_own_ngrams_are_told_from_those_of_a_few_neighbours() -> None:
+    instruction = "Say in one word whether the writer of the review below liked what they bought."
+    needles = [f"{instruction} The {what} came late and broke at once." for what in ("lamp", "coat", "book", "desk")]
+    more = [" ".join(f"{letter}{number}" for number in range(20)) for letter in "abcdefgh"]
+    index = ContainmentIndex([*needles, *more], 8)
+
+    def own(text: str) -> list[tuple[int, float]]:
+        return [(one.needle, one.own) for one in index.candidates(read_tokens([text])) if one.own]
+
+    assert own(f"{instruction} A lovely blue vase, just as in the picture.") == []
+    assert own(f"Well. {needles[2]} So?") == [(2, 1.0)]
+    (half,) = own(f"{instruction} The coat came late and I do not mind.")
+    assert half[0] == 1 and half[1] == 4 / 7  # of the seven 8-grams with the word coat
+
+
+def test_a_needle_that_is_all_shared_counts_if_all_of_it_is_there() -> None:
+    longer = f"{QUESTION} Answer with the planet's name and the number of hours, please."
+    index = ContainmentIndex([QUESTION, longer], 8)
+    assert {one.needle: one.own for one in index.candidates(read_tokens([f"Quiz. {QUESTION}"]))} == {0: 1.0, 1: 0.0}
+    part = " ".join(QUESTION.split()[:10])
+    assert {one.needle: one.own for one in index.candidates(read_tokens([part]))} == {0: 0.0, 1: 0.0}
+
+
 @pytest.mark.parametrize("documents, limit", [(1, 2), (4, 2), (5, 2), (9, 4), (20, 10), (5000, COMMON)])
 def test_in_a_small_set_what_half_of_it_shares_is_boilerplate(documents: int, limit: int) -> None:
     assert common_from(documents) == limit

@@ -164,3 +164,34 @@ def test_nothing_to_look_for_finds_nothing() -> None:
     assert found(conversation(QUESTION, "Mars."), empty) == []
     assert found(conversation("", ""), ROW) == []
     assert EvaluationIndex([], 8).find(conversation(QUESTION, "Mars."), 0.2) == []
+
+
+INSTRUCTION = (
+    "Classify the sentiment of the following customer review as positive or negative and answer with one word only."
+)
+REVIEWS = ("the movie was a delight", "the lamp is great", "good soup and fine bread", "a lovely quiet room")
+
+
+def test_an_instruction_of_a_few_documents_is_none_of_them() -> None:
+    asked = [f"{INSTRUCTION} Review: {one}" for one in REVIEWS] + [f"{QUESTION} {n} {'x ' * n}" for n in range(7)]
+    rows = [record_document(number, conversation(question, "positive")) for number, question in enumerate(asked)]
+    (other,) = found(conversation(f"{INSTRUCTION} Review: my new shoes fell apart within a week", "negative"), *rows)
+    assert other.share > 0.5 and other.own == 0.0
+    (same,) = found(conversation(f"So: {INSTRUCTION.upper()}\n\nReview: {REVIEWS[2]}!", "negative"), *rows)
+    assert (same.document, same.share, same.own) == (2, 1.0, 1.0)
+
+
+def test_of_documents_with_one_passage_the_one_whose_own_words_are_there_is_found() -> None:
+    passage = " ".join(f"word{number}" for number in range(80))
+    asked = ("Who came first to the house?", "What did the old man carry under his arm?", "Where was the dog all day?")
+    rows = [record_document(number, conversation(f"{passage}\n{one}", "x")) for number, one in enumerate(asked)]
+    rows += [record_document(9, conversation(f"{QUESTION} {'x ' * number}", ANSWER)) for number in range(9)]
+    (one,) = [hit for hit in found(conversation(f"Read. {passage}\n{asked[1]}", "y"), *rows) if hit.kind == "contained"]
+    assert (one.document, one.own) == (1, 1.0)
+    hits = found(conversation(f"{passage}\nHow many people are there in all of this?", "y"), *rows)
+    assert hits and all(hit.share > 0.5 and hit.own < 0.5 for hit in hits)
+
+
+def test_a_document_that_stands_twice_in_its_set_is_one() -> None:
+    (one,) = found(conversation(f"Quiz. {QUESTION}", "Mars."), ROW, record_document(8, conversation(QUESTION, ANSWER)))
+    assert (one.share, one.own) == (1.0, 1.0)

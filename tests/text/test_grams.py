@@ -68,6 +68,8 @@ def test_any_text_is_read_and_every_token_has_its_place(text: str) -> None:
         ("Ｆｕｌｌ ﬁne Straße", ["full", "fine", "strasse"]),
         ("水は100度", ["水", "は", "100", "度"]),
         ("हिन्दी", ["हनद"]),
+        ('<p>Pay <b>5</b>0 <a href="x.html" >now</a></p>so<br/>', ["pay", "5", "0", "now", "so"]),
+        ("a<b and c>d, List<int> <pre-x>", ["a", "b", "and", "c", "d", "list", "int", "pre", "x"]),
         ("'' ’ \u0301", []),
     ],
 )
@@ -87,6 +89,10 @@ def test_pieces_are_read_one_after_the_other(pieces: list[str]) -> None:
             joined = read_tokens([" ".join(pieces[first : last + 1])])
             assert whole.sequence(first, last) == joined.sequence(0, 0)
             assert whole.size(first, last) == len(joined.hashes)
+
+
+def test_no_tag_reaches_from_one_piece_into_the_next() -> None:
+    assert read_tokens(["one <p", "b> two", "three"]).ends == [2, 4, 5]
 
 
 def test_a_separator_inside_a_text_is_white_space() -> None:

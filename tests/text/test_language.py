@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from workbench.text.language import Language, identify
 
@@ -214,6 +218,33 @@ def test_the_model_agrees_with_py3langid_where_both_choose_between_the_same_lang
             assert codes[int(scores.argmax())] == code
             assert float(scores.max()) == pytest.approx(probability, abs=1e-4)
             assert float(scores.sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_unpacked_model_is_kept_and_a_damaged_copy_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.text import language_model
+
+    made = []
+    make = language_model._from_py3langid
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(language_model, "_from_py3langid", lambda: made.append("made") or make())
+    text = SENTENCES["de"][0].encode()
+
+    def asked_anew() -> NDArray[np.float32]:
+        language_model._model.cache_clear()
+        return language_model.probabilities(text)[1]
+
+    expected = asked_anew()
+    assert np.array_equal(asked_anew(), expected)
+    assert len(made) == 1
+    language_model._model.cache_clear()
+    (unpacked,) = (tmp_path / "languages").iterdir()
+    os.truncate(unpacked / "weights.npy", 1000)
+    assert np.array_equal(asked_anew(), expected)
+    assert np.array_equal(asked_anew(), expected)
+    assert len(made) == 2
+    language_model._model.cache_clear()
 
 
 def test_only_the_beginning_of_a_long_text_is_read() -> None:

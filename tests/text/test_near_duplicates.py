@@ -223,6 +223,20 @@ def test_progress_is_told_band_by_band_and_a_cancelled_search_finds_nothing() ->
     assert search.find(cancelled=lambda: True) is None
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 2**64 - 1), max_size=400), min_size=2, max_size=2))
+def test_bits_of_one_mark_alone_are_no_more_than_the_ids_of_that_row_alone(rows: list[set[int]]) -> None:
+    from workbench.text.buckets import _only_in_one, marks
+
+    one, other = rows
+    ids = np.array([*sorted(one), *sorted(other)], dtype=np.uint64)
+    marked = marks(ids, np.array([0, len(one), len(one) + len(other)]))
+    of_one, of_other = _only_in_one(marked, 0, 1)
+    first, second = ({number >> 56 for number in row} for row in rows)
+    assert (of_one, of_other) == (len(first - second), len(second - first))
+    assert of_one <= len(one - other) and of_other <= len(other - one)
+
+
 def test_without_numba_the_search_finds_the_same() -> None:
     code = (
         "import sys, test_near_duplicates as t, hashlib\n"

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -130,12 +131,36 @@ def test_segments_add_up_and_one_can_be_left_out(tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} == {"known", "a", "b"}
 
 
-def test_the_same_name_twice_changes_nothing(tmp_path: Path) -> None:
+def test_the_same_name_with_the_same_rows_changes_nothing(tmp_path: Path) -> None:
     known = tmp_path / "known"
-    assert add_segment(known, segment_of(tmp_path / "a", ["alpha beta gamma delta"]), "a")
+    assert add_segment(known, segment_of(tmp_path / "a", ["alpha beta gamma delta"]), "a") == "added"
     before = everything_in(known)
-    assert not add_segment(known, segment_of(tmp_path / "b", ["one two three four five"]), "a")
+    assert add_segment(known, segment_of(tmp_path / "b", ["alpha beta gamma delta"]), "a") is None
     assert everything_in(known) == before
+
+
+def test_the_same_name_with_other_rows_replaces_its_own_segment_alone(tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    texts = ["alpha beta gamma delta", "one two three four five", "red orange yellow green"]
+    add_segment(known, segment_of(tmp_path / "a", texts, rows=[0, 1]), "a")
+    add_segment(known, segment_of(tmp_path / "other", ["some words of another"]), "other")
+    assert add_segment(known, segment_of(tmp_path / "again", texts, rows=[1, 2]), "a") == "replaced"
+    found = matches(known, [*texts, "some words of another"])
+    assert found.row.tolist() == [1, 2, 3]
+    assert matches(known, texts, exclude="a").row.tolist() == []
+    assert add_segment(known, tmp_path / "a", "a") == "replaced", "back to the first rows"
+    assert matches(known, texts).row.tolist() == [0, 1]
+
+
+def test_a_replaced_segment_can_be_read_to_the_end_and_goes_with_the_next_extension(tmp_path: Path) -> None:
+    known, texts = tmp_path / "known", ["alpha beta gamma delta", "one two three four five"]
+    add_segment(known, segment_of(tmp_path / "a", texts, rows=[0]), "a")
+    opened = SavedIndex.open(known, SETTINGS)
+    add_segment(known, segment_of(tmp_path / "again", texts, rows=[1]), "a")
+    assert opened.matches(search_over(texts), keys_of(texts)).row.tolist() == [0]
+    add_segment(known, segment_of(tmp_path / "b", ["red orange yellow green"]), "b")
+    named = json.loads((known / "manifest.json").read_text())["segments"]
+    assert {folder.name for folder in (known / "segments").iterdir()} == set(named.values())
 
 
 def test_an_index_that_is_not_there_yet_matches_nothing(tmp_path: Path) -> None:
@@ -166,6 +191,14 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     assert everything_in(known) == before
 
 
+def test_an_index_of_another_exact_form_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.text.sketch.EXACT_FORM", "same-text-1")
+    add_segment(tmp_path / "known", segment_of(tmp_path / "a", ["alpha beta gamma delta"]), "a")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match=r"(?s)exact=same-text-1.*exact=same-text-2"):
+        SavedIndex.open(tmp_path / "known", SETTINGS)
+
+
 @pytest.mark.parametrize("dies_at", ["copyfile", "_sync", "write_model"])
 def test_an_extension_that_dies_leaves_the_index_as_it_was_and_can_be_repeated(
     tmp_path: Path, monkeypatch, dies_at: str
@@ -188,6 +221,28 @@ def test_an_extension_that_dies_leaves_the_index_as_it_was_and_can_be_repeated(
     assert matches(known, ["one two three four five"]).row.tolist() == [0]
     assert sorted(json.loads((known / "manifest.json").read_text())["segments"]) == ["a", "b"]
     assert len(list((known / "segments").iterdir())) == 2
+
+
+def killed_while_adding(known: str, segment: str, name: str) -> None:
+    """Dies when the new segment is in its place and the manifest is about to be written."""
+    near_index.write_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    add_segment(Path(known), Path(segment), name)
+
+
+def test_a_replacement_killed_before_the_manifest_leaves_the_earlier_rows_and_can_be_repeated(tmp_path: Path) -> None:
+    known, texts = tmp_path / "known", ["alpha beta gamma delta", "one two three four five"]
+    add_segment(known, segment_of(tmp_path / "a", texts, rows=[0]), "a")
+    before = everything_in(known)
+    again = segment_of(tmp_path / "again", texts, rows=[1])
+    killed = multiprocessing.get_context("fork").Process(target=killed_while_adding, args=(str(known), str(again), "a"))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    after = everything_in(known)
+    assert len(after) == len(before) + 3 and {name: after[name] for name in before} == before
+    assert matches(known, texts).row.tolist() == [0]
+    assert add_segment(known, again, "a") == "replaced"
+    assert matches(known, texts).row.tolist() == [1]
 
 
 def add_in_process(known: str, segment: str, name: str) -> None:

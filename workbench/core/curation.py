@@ -51,16 +51,16 @@ class SemanticDuplicates(Wire):
 
 
 class Decontamination(Wire):
-    """Search for the suites' documents in the training data."""
+    """Search for evaluation documents in the training data, curated or made."""
 
     enabled: bool = True
     """Whether to look for them."""
     ngram: int = Field(default=8, ge=2)
     """Words per n-gram."""
     drop_at: float = Field(default=0.5, gt=0, le=1)
-    """Share of a suite document's n-grams found in a record from which the record is dropped."""
+    """Share of an evaluation document's n-grams found in a record from which it is dropped; a made one is rejected."""
     flag_at: float = Field(default=0.2, gt=0, le=1)
-    """Share from which it is flagged."""
+    """Share from which it is flagged; a made one goes to review."""
     datasets: tuple[Name, ...] = ()
     """Further evaluation sets, as dataset cards (a hub set, say): their rows are looked for like suite documents."""
     splits: bool = True

@@ -26,6 +26,8 @@ class ToolCall(Wire):
     name: Text
     arguments: Text
     """The arguments as JSON text, exactly as the data had them."""
+    id: Text | None = None
+    """What the result's `tool_call_id` refers to, where the data says it."""
 
 
 class Message(Wire):
@@ -34,6 +36,10 @@ class Message(Wire):
     role: Literal["system", "user", "assistant", "tool"]
     content: Text
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: Text | None = None
+    """Of a `tool` turn: the call whose result it is."""
+    name: Text | None = None
+    """Of a `tool` turn: the tool."""
 
 
 class Source(Wire):
@@ -114,7 +120,8 @@ def record_id(
     rejected: Message | None = None,
     text: str | None = None,
 ) -> str:
-    """Stable id of a record's content; the source plays no part, so exact copies share an id."""
+    """Stable id of a record's content; the source plays no part, so exact copies share an id, and neither do the ids
+    of tool calls, which are made up."""
     turns = ",".join(map(_canonical, messages))
     endings = ",".join("null" if ending is None else _canonical(ending) for ending in (chosen, rejected))
     document = "null" if text is None else encode_basestring(storable(text))
@@ -308,6 +315,8 @@ class CurvePoint(Wire):
     """Answer tokens of the step."""
     seconds: float
     """Wall time since training began, without earlier interrupted attempts."""
+    also: dict[str, float] = {}
+    """What else the objective reports of the step, such as `rewards/margins`."""
 
 
 class Decision(Wire):

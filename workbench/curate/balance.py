@@ -24,6 +24,7 @@ from workbench.curate.filters.contract import Subject
 from workbench.curate.value_counts import ValueCounts
 from workbench.text.language import identify
 from workbench.text.normalise import normalised, words
+from workbench.text.personal_data import masked
 from workbench.text.shingles import tokens
 
 TRAITS = ("topic", "dataset", "answer", "length", "style", "language")
@@ -163,8 +164,8 @@ class Tally:
             self._sample(row)
 
     def tables(self) -> tuple[BalanceTable, ...]:
-        """One table per trait that any row has."""
-        return tuple(counts.table(by) for by, counts in self._counts.items() if counts.total)
+        """One table per trait that any row has; personal data in the values is masked."""
+        return tuple(_shown(counts.table(by)) for by, counts in self._counts.items() if counts.total)
 
     def distinct_2(self) -> float | None:
         """Different word pairs per word pair in the prompts (distinct-2, arXiv 1510.03055); None without a pair.
@@ -188,6 +189,11 @@ class Tally:
             heappush(self._prompts, entry)
         elif entry > self._prompts[0]:
             heapreplace(self._prompts, entry)
+
+
+def _shown(table: BalanceTable) -> BalanceTable:
+    groups = tuple(group.model_copy(update={"value": masked(group.value)}) for group in table.groups)
+    return table.model_copy(update={"groups": groups})
 
 
 def _id_number(row_id: str) -> int:

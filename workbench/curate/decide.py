@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from workbench.core.nodes import CurateNode
 from workbench.core.stage import Context
 from workbench.curate import ifd, rating, semantic
-from workbench.curate.actions import EXACT, NEAR, Action, Actions
-from workbench.curate.duplicates import Preference, exact_labels
+from workbench.curate.actions import EXACT, NEAR, Action, Actions, Said
+from workbench.curate.duplicates import NO_DEFECT, Preference, exact_labels
 from workbench.curate.filters.contract import DatasetFilter, Verdict
 from workbench.curate.filters.registry import chosen_filters
 from workbench.curate.spool import Later
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from workbench.text.near_duplicates import NearDuplicateSearch, NearDuplicatesFound
 
 
+_EXACTLY, _NEARLY = "exact_duplicates", "near_duplicates"
+
+
 @dataclass(slots=True)
 class Clusters:
     """Who is whose duplicate."""
@@ -42,6 +45,8 @@ class Clusters:
     """`[n]`: the row that stays of each row's near-duplicate cluster, itself for most; None if not looked for."""
     similarity: NDArray[np.float64] | None = None
     """`[n]`: true Jaccard similarity to that row."""
+    gone: NDArray[np.bool_] | None = None
+    """`[n]`: whether the row was dropped for it."""
     found: NearDuplicatesFound | None = None
 
 
@@ -58,17 +63,31 @@ class Decisions:
         self._actions = Actions(config.curate.actions)
         self._later = later
 
-    def add(self, row: int, name: str, verdict: Verdict, *, even_if_restored: bool = False) -> None:
-        """Writes down one verdict."""
-        numbers = self.numbers
-        restored = bool(numbers.restored[row]) and not even_if_restored
-        said = self._actions.said(name, verdict.reason, verdict.action, verdict.detail, restored=restored)
+    def add(self, row: int, name: str, verdict: Verdict, *, even_if_restored: bool = False) -> bool:
+        """Counts and writes down one verdict; returns whether it drops the row."""
+        self.write(row, name, verdict, even_if_restored=even_if_restored)
+        return self.count(row, name, verdict, even_if_restored=even_if_restored)
+
+    def count(self, row: int, name: str, verdict: Verdict, *, even_if_restored: bool = False) -> bool:
+        """Counts one verdict that is written later, when more is known; returns whether it drops the row."""
+        said = self._said(row, name, verdict, even_if_restored)
         if said is None:
-            return
-        self._later.add(row, said)
+            return False
+        numbers = self.numbers
         numbers.dropped[row] |= said.action == "drop"
-        numbers.flags[row] += said.action == "flag"
+        numbers.flags[row] += said.action == "flag" and said.reason not in NO_DEFECT
         numbers.saved[row] |= said.saved
+        return said.action == "drop"
+
+    def write(self, row: int, name: str, verdict: Verdict, *, even_if_restored: bool = False) -> None:
+        """Writes down one verdict."""
+        said = self._said(row, name, verdict, even_if_restored)
+        if said is not None:
+            self._later.add(row, said)
+
+    def _said(self, row: int, name: str, verdict: Verdict, even_if_restored: bool) -> Said | None:
+        restored = bool(self.numbers.restored[row]) and not even_if_restored
+        return self._actions.said(name, verdict.reason, verdict.action, verdict.detail, restored=restored)
 
     def is_off(self, reason: str, default: Action = "drop") -> bool:
         """Whether a reason is switched off, so that nobody needs to look for it."""
@@ -100,11 +119,14 @@ def decide(
 ) -> Clusters | None:
     """Adds every verdict about rows among rows; None if the user wants to stop."""
     _dataset_filters(config, decisions, kept_only=False)
-    clusters = Clusters(_exact(config, decisions))
+    copies = _exact(config, decisions)
+    clusters = Clusters(copies.stays if copies else None)
     if not _rate(config, decisions, survivors, ctx):
         return None
     if search is not None and not _near(config, decisions, clusters, search, ctx):
         return None
+    if copies:
+        _name_what_stayed(copies, clusters, decisions, search)
     if not _semantic(config, decisions, survivors, ctx) or not _ifd(config, decisions, survivors, ctx):
         return None
     _dataset_filters(config, decisions, kept_only=True)
@@ -124,8 +146,20 @@ def _dataset_filters(config: CurateNode, decisions: Decisions, *, kept_only: boo
                 decisions.add(row, one.name, verdict)
 
 
-def _exact(config: CurateNode, decisions: Decisions) -> NDArray[np.int64] | None:
-    """Marks all but the best of each set of exact copies; returns which row stays."""
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """Exact copies of other rows."""
+
+    stays: NDArray[np.int64]
+    """`[n]`: the row that stays of each row's copies."""
+    rows: NDArray[np.int64]
+    """Those that are copies, the most deserving first."""
+    again: frozenset[int]
+    """Those of them that are dropped although a person took the record back, since it stays elsewhere."""
+
+
+def _exact(config: CurateNode, decisions: Decisions) -> _Copies | None:
+    """Counts out all but the best of each set of exact copies; what is said of them waits for the near-duplicates."""
     import numpy as np
 
     if not config.curate.exact_duplicates or decisions.is_off(EXACT):
@@ -133,16 +167,40 @@ def _exact(config: CurateNode, decisions: Decisions) -> NDArray[np.int64] | None
     preference = decisions.preference(restored_first=True)
     stays = preference.best(exact_labels(decisions.numbers.exact_key))
     copies = np.flatnonzero(stays != np.arange(len(stays)))
+    copies = copies[np.argsort(preference.rank[copies])]
     ids = decisions.numbers.record_id
     # A record that a person took back stays once, also beside a copy in another spelling.
     taken_back = {(row, int(ids[row])) for row in np.unique(stays[copies]).tolist()}
-    for row in copies[np.argsort(preference.rank[copies])].tolist():
-        kept = int(stays[row])
-        again = (kept, int(ids[row])) in taken_back
-        taken_back.add((kept, int(ids[row])))
-        verdict = Verdict(EXACT, "drop", f"same text as {decisions.named(kept)}")
-        decisions.add(row, "exact_duplicates", verdict, even_if_restored=again)
-    return stays
+    again = set()
+    for row in copies.tolist():
+        spelling = (int(stays[row]), int(ids[row]))
+        if spelling in taken_back:
+            again.add(row)
+        taken_back.add(spelling)
+        verdict = Verdict(EXACT, "drop", "")
+        decisions.count(row, _EXACTLY, verdict, even_if_restored=row in again)
+    return _Copies(stays, copies, frozenset(again))
+
+
+def _name_what_stayed(
+    copies: _Copies, clusters: Clusters, decisions: Decisions, search: NearDuplicateSearch | None
+) -> None:
+    """Writes down the verdicts on exact copies: each names the row that stayed of its whole cluster."""
+    import numpy as np
+
+    same = copies.stays[copies.rows]
+    stayed, similarity = same, np.ones(len(same))
+    if clusters.near is not None and clusters.gone is not None and search is not None:
+        stayed = np.where(clusters.gone[same], clusters.near[same], same)
+        moved = np.flatnonzero(stayed != same)
+        similarity[moved] = search.jaccard(copies.rows[moved], stayed[moved])
+    for place, row in enumerate(copies.rows.tolist()):
+        one = int(same[place])
+        detail = f"same text as {decisions.named(one)}"
+        if stayed[place] != one:
+            detail = f"Jaccard {similarity[place]:.3f} with {decisions.named(int(stayed[place]))}; {detail}, which went"
+        verdict = Verdict(EXACT, "drop", detail)
+        decisions.write(row, _EXACTLY, verdict, even_if_restored=row in copies.again)
 
 
 def _near(
@@ -165,16 +223,39 @@ def _near(
     members = np.flatnonzero(stays != rows)
     similarity = np.ones(len(rows))
     similarity[members] = search.jaccard(members, stays[members])
-    for row in members.tolist():
+    gone = np.zeros(len(rows), dtype=bool)
+    for row in _tell_signs_apart(members, stays, similarity, decisions):
+        detail = f"Jaccard 1.000 with {decisions.named(int(stays[row]))}, but other signs or indentation"
+        decisions.add(row, _NEARLY, Verdict(NEAR, "flag", detail))
+        stays[row] = row
+    for row in members[stays[members] != members].tolist():
         kept = int(stays[row])
         detail = f"Jaccard {similarity[row]:.3f} with {decisions.named(kept)}"
         if similarity[row] < settings.threshold:
             detail += "; linked through rows in between"
-        decisions.add(row, "near_duplicates", Verdict(NEAR, "drop", detail))
-    clusters.near, clusters.similarity, clusters.found = stays, similarity, found
+        gone[row] = decisions.add(row, _NEARLY, Verdict(NEAR, "drop", detail))
+    clusters.near, clusters.similarity, clusters.found, clusters.gone = stays, similarity, found, gone
     if found.capped:
         ctx.warn(f"{found.capped} rows stood in crowded buckets and were not compared with everything there")
     return True
+
+
+def _tell_signs_apart(
+    members: NDArray[np.int64], stays: NDArray[np.int64], similarity: NDArray[np.float64], decisions: Decisions
+) -> list[int]:
+    """The rows that stay although they have the words of the row that stays, because their signs say something else.
+
+    One of each spelling; in `stays` it takes the place of the kept row for the others that are spelled like it.
+    """
+    written = decisions.numbers.written
+    others = members[(similarity[members] == 1.0) & (written[members] != written[stays[members]])]
+    rank = decisions.preference().rank
+    first: dict[tuple[int, int], int] = {}
+    for row in others[rank[others].argsort()].tolist():
+        spelled = first.setdefault((int(stays[row]), int(written[row])), row)
+        if spelled != row:
+            stays[row] = spelled
+    return sorted(first.values())
 
 
 def _rate(config: CurateNode, decisions: Decisions, survivors: Survivors, ctx: Context) -> bool:

@@ -3,13 +3,17 @@
     rows 0 "Capital of Peru?" -> "Lima"    1 "capital of  peru?" -> "Lima"      exact: one text after normalising
     rows 2 a page                          3 the page with one word changed    near: true Jaccard 0.93
 
+    rows 4 "... a && b"                    5 "... a || b"                      Jaccard 1.0, but other signs: both stay
+
 Of each cluster one row stays: one without a reason to drop it; then the best rated, where rows are rated; then the one
-with the fewest flags; then the longest; then the one with the smallest id. The order of the input decides nothing.
+with the fewest flags (those of a length limit do not count); then the longest; then the one with the smallest id. The
+order of the input decides nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +23,7 @@ from workbench.core.records import Message, Record
 from workbench.curate.table import Numbers
 from workbench.text.contamination import compared_text
 from workbench.text.minhash import HASH, SCHEME, SEED
-from workbench.text.normalise import normalised
+from workbench.text.normalise import same_text
 from workbench.text.sketch import SketchSettings
 
 if TYPE_CHECKING:
@@ -27,19 +31,51 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_FORMATTING, _CODE_ALONE = b"*-[]", b"{}();"
+"""Signs that say something in code alone: in prose they are bullets and marks of formatting, or punctuation."""
+_NO_CODE_SIGNS = bytes(set(range(256)) - set(b"=<>&|+/%^~" + _FORMATTING + _CODE_ALONE))
+_NOT = re.compile(r"!(?=[\w(=])")
+_MATHEMATICAL = re.compile("[±×÷≤≥≠≈√∧∨∪∩⊂⊃∈∉←→⇒⇔]")
+_CODE_SHARE = 0.05
+"""Share of a text's characters that are such signs, from which it is compared as code."""
+NO_DEFECT = ("truncated_by_limit",)
+"""Reasons that say something about a limit and nothing about the row: they do not count against it."""
+
+
 def exact_key(record: Record) -> bytes:
-    """16 bytes that two records share if their normalised text, roles, tool calls, tools and label are equal.
+    """16 bytes that two records share if texts (`normalise.same_text`), roles, tool calls, tools and label are equal.
 
     128 bits of BLAKE2b: among a million records two others collide with a chance of 1e-27."""
     turns = [_turn_key(turn) for turn in record.messages]
     endings = [_turn_key(ending) if ending else None for ending in (record.chosen, record.rejected)]
-    text = None if record.text is None else normalised(record.text)
+    text = None if record.text is None else same_text(record.text)
     content = canonical_json([record.kind, record.label, record.tools, turns, endings, text])
     return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _turn_key(turn: Message) -> list[object]:
-    return [turn.role, normalised(turn.content), [[call.name, call.arguments] for call in turn.tool_calls]]
+    return [turn.role, same_text(turn.content), [[call.name, call.arguments] for call in turn.tool_calls]]
+
+
+def written_key(text: str) -> int:
+    """A number that tells texts of the same words apart if their signs say something else; 0 where there are none.
+
+    `a && b` and `a || b` differ, and so do two pieces of code with other brackets or other indentation. In prose,
+    punctuation, marks of formatting and bullets make no difference.
+    """
+    plain = text.encode("ascii", "ignore")
+    signs = plain.translate(None, _NO_CODE_SIGNS)
+    if len(signs.translate(None, _FORMATTING)) < _CODE_SHARE * len(plain) and b"```" not in plain:
+        said = signs.translate(None, _FORMATTING + _CODE_ALONE).decode()
+    else:
+        said = signs.decode() + "!" * (len(_NOT.findall(text)) if "!" in text else 0)
+        if "\n " in text or "\n\t" in text:
+            said += repr([len(line) - len(line.lstrip(" \t")) for line in text.split("\n") if line.strip()][1:])
+    if not text.isascii():
+        said += "".join(_MATHEMATICAL.findall(text))
+    if not said:
+        return 0
+    return int.from_bytes(hashlib.blake2b(said.encode(), digest_size=8).digest(), "little")
 
 
 def group_of(record: Record) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from workbench.core.errors import IncompleteError
 from workbench.core.nodes import CurateNode
-from workbench.core.records import Record
+from workbench.core.records import Record, Source
 from workbench.curate import balance, decontaminate, tokens
 from workbench.curate.actions import Action, Actions, Said
 from workbench.curate.batch import Batch
-from workbench.curate.duplicates import exact_key, group_of, part_of
+from workbench.curate.duplicates import NO_DEFECT, exact_key, group_of, part_of, written_key
 from workbench.curate.filters.contract import DatasetFilter, Filter, Subject
 from workbench.curate.filters.registry import chosen_filters
 from workbench.curate.spool import SpooledRow, packed_rows
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_TOGETHER = 64
+_ANY_TEXTS = ("Any text that is read and looked at, with 7 words or more.", "Anything that a cafÃ© would say, too.")
+"""One in ASCII, one not, and decoded wrongly."""
+_TOGETHER = 250
 """Rows that one filter looks at before the next does: few enough that what is remembered of their texts, such as the
 language, is still there when it is asked for again."""
 
@@ -75,10 +78,19 @@ class Examiner:
         dataset = self.node.datasets.index(batch.dataset)
         return Examined(
             rows=packed_rows([one.spooled() for one in examinations]),
-            numbers=_numbers(examinations, dataset, _lengths(counts), dataset_filters),
+            numbers=_numbers(examinations, dataset, _lengths(counts), dataset_filters, self._written(repaired)),
             sketches=self._sketches(repaired),
             groups=_groups(repaired),
         )
+
+    def warm_up(self) -> None:
+        """Loads what the first rows would wait for: compiled loops, the language model, the tokenizer."""
+        made_up = [
+            Record(id=f"{row:016x}", kind="document", text=text, source=Source(dataset=self.node.datasets[0]))
+            for row, text in enumerate(_ANY_TEXTS)
+        ]
+        lines = [record.model_dump_json().encode("utf-8") for record in made_up]
+        self.examine(Batch(self.node.datasets[0], Path(), 1, 0, lines))
 
     def _examine(
         self,
@@ -99,6 +111,14 @@ class Examiner:
             row.search(self.contaminants)
         for row in rows:
             row.measure(dataset_filters)
+
+    def _written(self, records: Sequence[Record]) -> NDArray[np.uint64]:
+        import numpy as np
+
+        if self.sketching is None:
+            return np.zeros(len(records), dtype=np.uint64)
+        compare = self.node.curate.near_duplicates.compare
+        return np.array([written_key(part_of(record, compare)) for record in records], dtype=np.uint64)
 
     def _sketches(self, records: Sequence[Record]) -> Sketches | None:
         if self.sketching is None:
@@ -152,8 +172,12 @@ class _Examination:
         repaired = self.record.model_dump_json(exclude_defaults=True).encode("utf-8") if changed else None
         return SpooledRow(tuple(self.said), repaired, self._traits)
 
-    def count(self, action: str) -> int:
-        return sum(said.action == action for said in self.said)
+    @property
+    def is_dropped(self) -> bool:
+        return any(said.action == "drop" for said in self.said)
+
+    def count_flags(self) -> int:
+        return sum(said.action == "flag" and said.reason not in NO_DEFECT for said in self.said)
 
     def _add(self, name: str, reason: str, default: Action, detail: str) -> None:
         said = self._actions.said(name, reason, default, detail, restored=self.restored)
@@ -175,6 +199,7 @@ def _numbers(
     dataset: int,
     lengths: NDArray[np.int32],
     dataset_filters: Sequence[DatasetFilter],
+    written: NDArray[np.uint64],
 ) -> Numbers:
     import numpy as np
 
@@ -186,10 +211,11 @@ def _numbers(
         record_id=np.array([int(row.original.id, 16) for row in examinations], dtype=np.uint64),
         content_id=np.array([int(row.record.id, 16) for row in examinations], dtype=np.uint64),
         exact_key=np.frombuffer(exact, dtype=np.uint64).reshape(-1, 2).copy(),
+        written=written,
         place=np.array([_place(dataset, row.original) for row in examinations], dtype=np.uint64),
         chars=np.array([len(text) for text in compared], dtype=np.int32),
-        dropped=np.array([row.count("drop") > 0 for row in examinations], dtype=bool),
-        flags=np.array([row.count("flag") for row in examinations], dtype=np.uint16),
+        dropped=np.array([row.is_dropped for row in examinations], dtype=bool),
+        flags=np.array([row.count_flags() for row in examinations], dtype=np.uint16),
         restored=np.array([row.restored for row in examinations], dtype=bool),
         saved=np.array([any(said.saved for said in row.said) for row in examinations], dtype=bool),
         lengths=lengths,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.core.errors import UsageError
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import read_rows
-from workbench.core.records import Drop, Message, Record
+from workbench.core.records import Drop, Message, Record, ToolCall
 from workbench.core.stage import Artifact
 from workbench.curate.duplicates import part_of, sketch_settings
 
@@ -112,11 +112,17 @@ def exported_drop(drop: Drop) -> dict[str, Any]:
 def _turn(message: Message) -> dict[str, Any]:
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        turn["tool_calls"] = [
-            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
+        turn["tool_calls"] = [_call(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        turn["name"] = message.name
     return turn
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"type": "function", "function": function} | ({} if call.id is None else {"id": call.id})
 
 
 @contextmanager
@@ -173,23 +179,22 @@ def _some_at_a_time(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 def _schema(records: Path) -> pa.Schema:
-    """The columns that the records need, each with the one type it always has; tool calls only where there are some."""
+    """The columns that the records need, each with the one type it always has; what only some turns say (tool calls,
+    their ids) only where one says it."""
     import pyarrow as pa
 
     columns: dict[str, None] = {}
-    calls = False
+    said: set[str] = set()
     for record in read_rows(records, Record):
         row = exported(record)
         columns.update(dict.fromkeys(row))
-        turns = [turn for value in row.values() if isinstance(value, list) for turn in value]
-        calls = calls or any("tool_calls" in turn for turn in turns)
-    call = pa.struct(
-        [
-            ("type", pa.string()),
-            ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())])),
-        ]
-    )
+        for turn in (turn for value in row.values() if isinstance(value, list) for turn in value):
+            said.update(turn)
+            said.update("id" for call in turn.get("tool_calls", ()) if "id" in call)
+    function = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+    call = [("type", pa.string()), ("function", function), *([("id", pa.string())] if "id" in said else [])]
     fields = [("role", pa.string()), ("content", pa.string())]
-    spoken = pa.list_(pa.struct([*fields, ("tool_calls", pa.list_(call))] if calls else fields))
+    some = {"tool_calls": pa.list_(pa.struct(call)), "tool_call_id": pa.string(), "name": pa.string()}
+    spoken = pa.list_(pa.struct([*fields, *((name, kind) for name, kind in some.items() if name in said)]))
     types = {"text": pa.string(), "label": pa.bool_(), "tools": pa.string()}
     return pa.schema([(column, types.get(column, spoken)) for column in columns])

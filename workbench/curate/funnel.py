@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from workbench.core.records import Record
 from workbench.core.results import DuplicateCluster, ReasonCount
 from workbench.curate.actions import Action, Said
+from workbench.curate.showing import shown_detail, shown_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,7 @@ class ClusterExcerpts:
 
     def take(self, row: int, record: Record) -> None:
         """Keeps the beginning of a wanted row."""
-        self._texts[row] = excerpt(record.full_text(), _MEMBER_CHARS) or "(empty)"
+        self._texts[row] = excerpt(shown_text(record), _MEMBER_CHARS) or "(empty)"
         self._ids[row] = record.id
 
     def clusters(self) -> tuple[DuplicateCluster, ...]:
@@ -152,7 +153,7 @@ def _cluster(
 
 
 def _example(record: Record, said: Sequence[Said], key: tuple[Action, str]) -> str:
-    """The beginning of the record and, on a second line in brackets, the evidence."""
+    """The beginning of the record and, on a second line in brackets, the evidence; both without personal data."""
     detail = next(one.detail for one in said if (one.action, one.reason) == key)
-    shown = excerpt(record.full_text(), _EXCERPT_CHARS) or "(empty)"
-    return f"{shown}\n[{excerpt(detail, _DETAIL_CHARS)}]"
+    shown = excerpt(shown_text(record), _EXCERPT_CHARS) or "(empty)"
+    return f"{shown}\n[{excerpt(shown_detail(detail, record), _DETAIL_CHARS)}]"

@@ -7,7 +7,7 @@
 
 The stage writes the kept rows into its artifact as a segment; whoever ran it adds the segment to the index afterwards.
 A segment is named after the data it was made of, and the data's own segment is left out of the search: the same
-command again gives the same result.
+command again gives the same result. With other filters it gives another segment, which replaces the first.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     in    row 0 "Name a prime." -> "7"     row 1 "name a  prime." -> "7"     row 2 "Name a prime." -> ""
     out   records.jsonl   row 0
-          dropped.jsonl   row 1 (exact_duplicate), row 2 (empty_output, too_short), whole
+          dropped.jsonl   row 1 (exact_duplicate), row 2 (empty_output), whole
           findings.jsonl  one line per row and reason: drop, flag and repair
           edges.jsonl     verified near-duplicate pairs
           funnel.json     3 in, 1 out; how many rows each reason took, and how many it took alone
@@ -14,18 +14,16 @@ where there are many), `decide` at their numbers together, `write` puts records 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.core.errors import IncompleteError
-from workbench.core.fingerprints import file_sha256
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import write_model
 from workbench.core.records import Record
 from workbench.core.results import Funnel, TokenLengths
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
-from workbench.core.suites import suite_path
 from workbench.curate import decontaminate, ifd, rating, saved_index, semantic, tokens
 from workbench.curate.actions import check_actions
 from workbench.curate.batch import DataPart, batches, training_parts
@@ -36,8 +34,9 @@ from workbench.curate.filters.registry import chosen_filters
 from workbench.curate.funnel import ClusterExcerpts
 from workbench.curate.spool import Later, Spool
 from workbench.curate.table import NO_SEQUENCE, Numbers
-from workbench.curate.workers import in_order, processes_for
+from workbench.curate.workers import Worker, in_order, processes_for, started
 from workbench.curate.write import Written, rows_of, write_edges, write_parts
+from workbench.text.evaluation_sets import suite_files
 
 if TYPE_CHECKING:
     from workbench.text.near_duplicates import NearDuplicateSearch
@@ -48,18 +47,25 @@ _LOOK_AT_INGEST = "look at the dataset's quarantined lines: each has its reason"
 def run(config: CurateNode, inputs: Inputs, ctx: Context) -> Outcome:
     """Repairs, checks, decontaminates and deduplicates all rows; writes the parts `CurateNode` names.
 
-    Raises UsageError for an unknown filter or reason, IncompleteError if there is no row to begin with or none is left.
+    Raises UsageError for an unknown filter or reason, IncompleteError if there is no row to begin with. That none is
+    left is for the caller to judge: the parts say why.
     """
     _check(config)
     parts = training_parts(config, inputs)
-    if not sum(part.rows for part in parts):
+    total = sum(part.rows for part in parts)
+    if not total:
         raise IncompleteError(
             f"no records in {', '.join(config.datasets) or 'no dataset'}", where="curate", next_step=_LOOK_AT_INGEST
         )
-    examiner = _examiner(config, inputs, ctx)
     with Spool(ctx.work_dir / "rows.spool") as spool, Later(ctx.work_dir / "later.spool") as later:
-        search = _search(examiner, ctx)
-        numbers = _examine(parts, examiner, spool, search, ctx)
+        examiner = _examiner(config, ctx)
+        with started(processes_for(total), examiner) as workers:
+            contaminants = decontaminate.load_suites(config, inputs, ctx.project)
+            for warning in contaminants.warnings:
+                ctx.warn(warning)
+            examiner = replace(examiner, contaminants=contaminants)
+            search = _search(examiner, ctx)
+            numbers = _examine(parts, examiner, workers, spool, search, ctx)
         if numbers is None:
             return Cancelled()
         decisions = Decisions(config, numbers, later)
@@ -93,11 +99,7 @@ def external(config: CurateNode, project: Path) -> dict[str, str]:
     found = saved_index.externals(config, project)
     for reader in (tokens, ifd, rating, semantic):
         found |= reader.externals(config, project)
-    if config.curate.decontamination.enabled:
-        in_files = [suite for suite in config.suites if suite.documents.file is not None]
-        for suite in in_files:
-            found[f"suite:{suite.name}"] = file_sha256(suite_path(project / config.suites_dir, suite, {}))
-    return found
+    return found | suite_files(config.curate.decontamination, config, project)
 
 
 def _check(config: CurateNode) -> None:
@@ -105,16 +107,15 @@ def _check(config: CurateNode) -> None:
     check_actions(config.curate)
 
 
-def _examiner(config: CurateNode, inputs: Inputs, ctx: Context) -> Examiner:
-    contaminants = decontaminate.load_suites(config, inputs, ctx.project)
-    for warning in contaminants.warnings:
-        ctx.warn(warning)
+def _examiner(config: CurateNode, ctx: Context) -> Examiner:
+    """One that knows no contaminants yet."""
     if config.curate.count_tokens:
         counter = tokens.open_counter(config.model, ctx.project, config.max_length, ctx.warn)
     else:
         counter = tokens.WordCounter()
     settings = config.curate.near_duplicates
-    return Examiner(config, contaminants, counter, sketch_settings(settings) if settings.enabled else None)
+    known = decontaminate.nothing_known(config)
+    return Examiner(config, known, counter, sketch_settings(settings) if settings.enabled else None)
 
 
 def _search(examiner: Examiner, ctx: Context) -> NearDuplicateSearch | None:
@@ -124,23 +125,27 @@ def _search(examiner: Examiner, ctx: Context) -> NearDuplicateSearch | None:
 
 
 def _examine(
-    parts: Sequence[DataPart], examiner: Examiner, spool: Spool, search: NearDuplicateSearch | None, ctx: Context
+    parts: Sequence[DataPart],
+    examiner: Examiner,
+    workers: Sequence[Worker],
+    spool: Spool,
+    search: NearDuplicateSearch | None,
+    ctx: Context,
 ) -> Numbers | None:
     """Looks at every row by itself; None if the user wants to stop."""
     total = sum(part.rows for part in parts)
     ctx.progress(0, total, "rows", "examining")
     numbers: list[Numbers] = []
     done = 0
-    with closing(in_order(batches(parts), examiner, processes_for(total))) as results:
-        for batch, examined in results:
-            if ctx.cancelled():
-                return None
-            spool.add(examined.rows)
-            numbers.append(examined.numbers)
-            if search is not None and examined.sketches is not None:
-                search.add(examined.sketches, examined.groups)
-            done += len(batch.lines)
-            ctx.progress(done, total, "rows", "examining")
+    for batch, examined in in_order(batches(parts), examiner, workers):
+        if ctx.cancelled():
+            return None
+        spool.add(examined.rows)
+        numbers.append(examined.numbers)
+        if search is not None and examined.sketches is not None:
+            search.add(examined.sketches, examined.groups)
+        done += len(batch.lines)
+        ctx.progress(done, total, "rows", "examining")
     return Numbers.of(numbers)
 
 
@@ -175,6 +180,7 @@ def _funnel(
         largest_clusters=written.clusters,
         lengths=lengths,
         balance=written.balance,
+        distinct_2=written.distinct_2,
         restored=int((numbers.saved & ~numbers.dropped).sum()),
         near_duplicate_settings=settings,
     )
@@ -182,19 +188,12 @@ def _funnel(
 
 def _done(funnel: Funnel, edges: int) -> Done:
     dropped = {count.reason: count.rows for count in funnel.reasons if count.action == "drop"}
-    if not funnel.rows_out:
-        reasons = ", ".join(f"{reason} {rows}" for reason, rows in dropped.items())
-        raise IncompleteError(
-            f"nothing is left of {funnel.rows_in} records; rows dropped by reason: {reasons}",
-            where="curate",
-            next_step="loosen or leave out the filter that takes most (keys `curate.*`), or look at the data",
-        )
     return Done({"rows_in": funnel.rows_in, "rows_out": funnel.rows_out, "edges": edges, **dropped})
 
 
 STAGE = Stage(
     name="curate",
-    version=2,
+    version=4,
     config=CurateNode,
     run=run,
     libraries=("datasketch", "ftfy", "numba", "numpy", "py3langid", "tokenizers", "transformers", "xxhash"),

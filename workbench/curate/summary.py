@@ -30,6 +30,7 @@ def render_funnel(funnel: Funnel, *, examples: int = 3, clusters: int = 5) -> st
     if examples:
         blocks.append(_examples(funnel.reasons, examples))
     blocks += [_clusters(funnel, clusters), _lengths(funnel.lengths, funnel.rows_out), _balance(funnel.balance)]
+    blocks.append(_variety(funnel.distinct_2))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -130,6 +131,12 @@ def _balance(tables: Sequence[BalanceTable]) -> str:
         rest = f", {more:,} more" if more > 0 else ""
         lines += fitted(f"{groups}{rest}", f"  {table.by:<9} {table.effective:>8,.1f}  ", hanging=True)
     return "\n".join(lines)
+
+
+def _variety(distinct_2: float | None) -> str:
+    if distinct_2 is None:
+        return ""
+    return f"Variety of the prompts: distinct-2 {distinct_2:.2f} (different pairs of neighbouring words per pair)"
 
 
 def fitted(text: str, lead: str, *, hanging: bool = False) -> list[str]:

@@ -28,6 +28,8 @@ class Numbers:
     """Id of the record as repaired; the same for most rows."""
     exact_key: NDArray[np.uint64]
     """`[n, 2]`: 128-bit hash of everything that exact duplicates share."""
+    written: NDArray[np.uint64]
+    """Hash of the signs of what is compared: texts of the same words that differ in it say something else."""
     place: NDArray[np.uint64]
     """`[n, 3]`: number of the dataset, hash of the file, row in it."""
     chars: NDArray[np.int32]
@@ -35,7 +37,7 @@ class Numbers:
     dropped: NDArray[np.bool_]
     """Whether there is a reason to drop the row."""
     flags: NDArray[np.uint16]
-    """Reasons to flag it."""
+    """Reasons to flag it, but for those that say nothing about the row."""
     restored: NDArray[np.bool_]
     """Whether a person took it back."""
     saved: NDArray[np.bool_]

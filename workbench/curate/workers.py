@@ -1,6 +1,7 @@
 """Batches examined in order: in this process, or by a few others beside it.
 
-    for batch, examined in in_order(batches, examiner, processes=2): ...
+    with started(processes_for(rows), examiner) as workers:
+        for batch, examined in in_order(batches, examiner, workers): ...
 
 Results come in the order of the batches whoever was faster, so nothing that is written depends on timing. A worker that
 dies (killed, out of memory, an error of ours) ends the work with a clear message; a worker whose parent dies ends by
@@ -9,19 +10,21 @@ itself.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from workbench.core.errors import IncompleteError, WorkbenchError
 from workbench.curate.batch import Batch
+from workbench.curate.decontaminate import Contaminants
 from workbench.curate.examine import Examined, Examiner
 
 MANY_ROWS = 10_000
@@ -38,29 +41,32 @@ def processes_for(rows: int) -> int:
     return min(_MOST, cores) if rows > MANY_ROWS and cores > 1 else 0
 
 
-def in_order(
-    batches: Iterator[Batch], examiner: Examiner, processes: int
-) -> Generator[tuple[Batch, Examined]]:
-    """Each batch with what was found out about it, in the order of the batches.
-
-    Raises what `Examiner.examine` raises, and IncompleteError if a worker dies."""
-    if processes == 0:
-        for batch in batches:
-            yield batch, examiner.examine(batch)
-        return
-    with _workers(examiner, processes) as workers:
-        yield from _ordered(batches, workers)
-
-
 @dataclass(slots=True)
-class _Worker:
+class Worker:
+    """A process that examines batches."""
+
     process: BaseProcess
     connection: Connection
     batch: tuple[int, Batch] | None = None
     """The number and content of what it works on."""
 
 
-def _ordered(batches: Iterator[Batch], workers: list[_Worker]) -> Iterator[tuple[Batch, Examined]]:
+def in_order(
+    batches: Iterator[Batch], examiner: Examiner, workers: Sequence[Worker]
+) -> Iterator[tuple[Batch, Examined]]:
+    """Each batch with what was found out about it, in the order of the batches; without workers in this process.
+
+    Raises what `Examiner.examine` raises, and IncompleteError if a worker dies."""
+    if not workers:
+        for batch in batches:
+            yield batch, examiner.examine(batch)
+        return
+    for worker in workers:
+        _send(worker, examiner.contaminants)
+    yield from _ordered(batches, workers)
+
+
+def _ordered(batches: Iterator[Batch], workers: Sequence[Worker]) -> Iterator[tuple[Batch, Examined]]:
     """A worker has one batch at a time, so neither side ever waits with a full pipe for the other."""
     numbered = enumerate(batches)
     ready: dict[int, tuple[Batch, Examined]] = {}
@@ -83,17 +89,20 @@ def _ordered(batches: Iterator[Batch], workers: list[_Worker]) -> Iterator[tuple
                 _give(worker, next(numbered, None))
 
 
-def _give(worker: _Worker, numbered: tuple[int, Batch] | None) -> None:
+def _give(worker: Worker, numbered: tuple[int, Batch] | None) -> None:
     worker.batch = numbered
-    if numbered is None:
-        return
+    if numbered is not None:
+        _send(worker, numbered[1])
+
+
+def _send(worker: Worker, message: Contaminants | Batch) -> None:
     try:
-        worker.connection.send(numbered[1])
+        worker.connection.send(message)
     except OSError:
         raise _died(worker) from None
 
 
-def _taken(worker: _Worker) -> tuple[int, Batch, Examined]:
+def _taken(worker: Worker) -> tuple[int, Batch, Examined]:
     assert worker.batch is not None
     number, batch = worker.batch
     try:
@@ -106,7 +115,7 @@ def _taken(worker: _Worker) -> tuple[int, Batch, Examined]:
     return number, batch, result
 
 
-def _died(worker: _Worker) -> IncompleteError:
+def _died(worker: Worker) -> IncompleteError:
     worker.process.join()
     code = worker.process.exitcode
     how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code and code < 0 else f"ended with code {code}"
@@ -121,10 +130,12 @@ def _died(worker: _Worker) -> IncompleteError:
 
 
 @contextmanager
-def _workers(examiner: Examiner, count: int) -> Iterator[list[_Worker]]:
+def started(count: int, examiner: Examiner) -> Iterator[list[Worker]]:
+    """So many worker processes, ended at the end, whatever they do. They load what `examiner` needs while the caller
+    reads the contaminants, which they get from `in_order`."""
     # "spawn": a fork would copy the locks of threads that the libraries of this process may have started
     context = multiprocessing.get_context("spawn")
-    workers = []
+    workers: list[Worker] = []
     try:
         for number in range(count):
             ours, theirs = context.Pipe()
@@ -133,7 +144,7 @@ def _workers(examiner: Examiner, count: int) -> Iterator[list[_Worker]]:
             )
             process.start()
             theirs.close()
-            workers.append(_Worker(process, ours))
+            workers.append(Worker(process, ours))
         yield workers
     finally:
         for worker in workers:
@@ -143,20 +154,23 @@ def _workers(examiner: Examiner, count: int) -> Iterator[list[_Worker]]:
 
 
 def _work(connection: Connection, examiner: Examiner, parent: int) -> None:
-    """A worker's life: a batch in, its result out, until the parent closes the connection or is gone."""
+    """A worker's life: the contaminants, then a batch in, its result out, until the parent closes the connection or is
+    gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    while True:
-        try:
-            batch = connection.recv()
-        except EOFError:
-            return
-        result: Examined | WorkbenchError
-        try:
-            result = examiner.examine(batch)
-        except WorkbenchError as error:
-            result = error
-        connection.send(result)
+    examiner.warm_up()
+    with suppress(EOFError):
+        examiner = replace(examiner, contaminants=connection.recv())
+        gc.freeze()  # all this stays: to look through it for garbage again and again took 7% of the time
+        while True:
+            connection.send(_result(examiner, connection.recv()))
+
+
+def _result(examiner: Examiner, batch: Batch) -> Examined | WorkbenchError:
+    try:
+        return examiner.examine(batch)
+    except WorkbenchError as error:
+        return error
 
 
 def _end_with(parent: int) -> None:

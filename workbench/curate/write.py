@@ -53,6 +53,7 @@ class Written:
     reasons: tuple[ReasonCount, ...]
     clusters: tuple[DuplicateCluster, ...]
     balance: tuple[BalanceTable, ...]
+    distinct_2: float | None
 
 
 def rows_of(parts: Sequence[DataPart], spool: Spool) -> Iterator[Row]:
@@ -98,7 +99,7 @@ def write_parts(
                 balance.add(row.traits)
             files["findings.jsonl"].writelines(finding + b"\n" for finding in findings)
     ctx.progress(len(numbers), len(numbers), "rows", "writing")
-    return Written(reasons.counts(), excerpts.clusters(), balance.tables())
+    return Written(reasons.counts(), excerpts.clusters(), balance.tables(), balance.distinct_2())
 
 
 _FILES = ("records.jsonl", "dropped.jsonl", "findings.jsonl")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -33,6 +35,14 @@ _SPARE_BYTES = 16
 _HIGH_CONTROLS = frozenset(range(0x80, 0xA0))
 _UNASSIGNED = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
 """Bytes that Windows-1252 does not use."""
+_UNASSIGNED_SHARE = 0.05
+"""Of a text: characters newer than Python's tables, or of private use. Other bytes read as UTF-16 have far more."""
+_PRINTABLE = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
+_CONTROLS = bytes(range(0x20))
+_OTHER_SHARE = 0.1
+_CONTROL_SHARE = 0.25
+"""Of the bytes: in UTF-16 every other one is, where the text is Latin, Cyrillic or Indian."""
+_SEPARATORS = " \t\r\n\",:{}[]"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRAY = "workbench.stray"
 """Name of the error handler for UTF-16 and UTF-32: one lone surrogate for what is no character."""
@@ -177,7 +187,7 @@ class TextFile:
                 return len(mark)
         if wide := _unmarked_utf16(head[:_HEAD_BYTES]):
             self.encoding, self._judged = wide, True
-            why = "no byte order mark, but every other byte is zero"
+            why = "no byte order mark, but its zeros tell"
             self._options.warn(f"{self.file.name}: read as {wide.upper()} ({why})")
         return 0
 
@@ -254,14 +264,48 @@ def _whole_characters(data: bytes) -> bytes:
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """UTF-16 of mostly Latin text: zeros at nearly all odd (little-endian) or even positions, and at no others."""
+    """UTF-16, told by the zeros of its Latin letters, quotes and line ends; None if it is something else.
+
+    Mostly Latin text has zeros at nearly all odd (little-endian) or even positions, and at no others. Text of other
+    scripts has few of them, and some at the others (`\u4e00`); but its bytes are neither mostly ASCII nor UTF-8 with
+    few control characters, and as UTF-16 they are text.
+    """
     half = len(head) // 2
-    if half < 16:
+    if half < 16 or 0 not in head:
         return None
     even, odd = head[0 : 2 * half : 2].count(0), head[1 : 2 * half : 2].count(0)
     if odd > 0.8 * half and even == 0:
         return "utf-16-le"
-    return "utf-16-be" if even > 0.8 * half and odd == 0 else None
+    if even > 0.8 * half and odd == 0:
+        return "utf-16-be"
+    if len(head.translate(None, _PRINTABLE)) < _OTHER_SHARE * len(head):
+        return None
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls < _CONTROL_SHARE * len(head) and _decoded_head(head, "utf-8"):
+        return None
+    told = {name: _latin_signs(_decoded_head(head, name)) for name in ("utf-16-le", "utf-16-be")}
+    best = max(told, key=lambda name: told[name])
+    return best if told[best] > min(told.values()) and _is_text(_decoded_head(head, best)) else None
+
+
+def _decoded_head(head: bytes, encoding: str) -> str:
+    """The beginning of a file in an encoding, without a character that is cut; empty if it is no such text."""
+    try:
+        return codecs.getincrementaldecoder(encoding)("strict").decode(head)
+    except UnicodeDecodeError:
+        return ""
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text is one: there is something, without control characters, and nearly all is assigned."""
+    kinds = Counter(unicodedata.category(character) for character in text if character not in "\t\n\r\f")
+    return bool(kinds) and not kinds["Cc"] and kinds["Cn"] + kinds["Co"] <= _UNASSIGNED_SHARE * kinds.total()
+
+
+def _latin_signs(text: str) -> int:
+    """How many different letters and signs of ASCII a text has: with its bytes swapped there are one or two, and hardly
+    one that separates."""
+    return sum(1 + 2 * (sign in _SEPARATORS) for sign in set(text) if " " <= sign <= "~" or sign in _SEPARATORS)
 
 
 def _narrow_encoding(blocks: Iterable[bytes]) -> str:

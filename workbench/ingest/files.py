@@ -22,10 +22,11 @@ from workbench.core.wire import storable
 from workbench.ingest.readers.registry import KINDS, TEXT_SUFFIXES, holds_rows, is_readable, suffix_of
 from workbench.ingest.rows import DataFile
 from workbench.ingest.saved import SavedTables, saved_tables
-from workbench.ingest.splits import split_of
+from workbench.ingest.splits import splits_of
 
 UNITS_FROM = 10
 """With so many text files, a file falls on one side of the held-out split as a whole; with fewer, a section does."""
+_SHOWN_NAMES = 20
 INDEX_NAMES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json")
 """Files that say something about data files."""
 
@@ -36,7 +37,7 @@ def data_files(source: FileSource, project: Path, where: str, warn: Callable[[st
     if not Path(source.path).is_absolute():
         inside(project, str(anchor), where=where)
     try:
-        found, saved = _found(anchor, pattern, source.path, where)
+        found, saved = _found(anchor, pattern, source.path, where, warn)
         if found != [anchor]:
             _refuse_links_out(found, anchor, where)
             found = _without_notes(found, warn)
@@ -44,9 +45,10 @@ def data_files(source: FileSource, project: Path, where: str, warn: Callable[[st
         place = storable(str(error.filename or source.path))
         raise UsageError(f"{place} cannot be read: permission denied", where=where) from None
     are_units = sum(suffix_of(file) in TEXT_SUFFIXES for file in found) >= UNITS_FROM
+    splits = splits_of([_told(file, anchor, project) for file in found])
     return [
-        DataFile(file, _name(file, project), are_units, saved.get(file) or split_of(_told(file, anchor, project)))
-        for file in found
+        DataFile(file, _name(file, project), are_units, saved.get(file) or split)
+        for file, split in zip(found, splits, strict=True)
     ]
 
 
@@ -58,16 +60,18 @@ def _anchor(target: Path) -> tuple[Path, str | None]:
     return target, None
 
 
-def _found(anchor: Path, pattern: str | None, given: str, where: str) -> tuple[list[Path], SavedTables]:
+def _found(
+    anchor: Path, pattern: str | None, given: str, where: str, warn: Callable[[str], object]
+) -> tuple[list[Path], SavedTables]:
     """Files, and the splits of those that a saved dataset lists."""
     kinds = f"known kinds: {', '.join(KINDS)}"
     if pattern is not None:
-        matches, saved = _readable(_matches(anchor, pattern, given, where), anchor)
+        matches, saved = _readable(_matches(anchor, pattern, given, where), anchor, warn)
         if not matches:
             raise UsageError(f"no data file matches {given}", where=where, next_step=f"check the pattern; {kinds}")
         return matches, saved
     if anchor.is_dir():
-        held, saved = _readable(_walk(anchor), anchor)
+        held, saved = _readable(_walk(anchor), anchor, warn)
         if not held:
             raise UsageError(f"folder {given} holds no data file", where=where, next_step=kinds)
         return held, saved
@@ -80,13 +84,13 @@ def _found(anchor: Path, pattern: str | None, given: str, where: str) -> tuple[l
 
 
 def _matches(anchor: Path, pattern: str, given: str, where: str) -> Iterator[Path]:
-    """Files that match, and all below folders that do."""
+    """What matches and is no folder."""
     try:
         matches = sorted(set(anchor.glob(pattern)))
     except (ValueError, NotImplementedError) as error:
         raise UsageError(f"{given} is no pattern: {error}", where=where) from None
     for match in matches:
-        if match.is_file():
+        if not match.is_dir():
             yield match
 
 
@@ -101,13 +105,17 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-def _readable(paths: Iterable[Path], anchor: Path) -> tuple[list[Path], SavedTables]:
+def _readable(
+    paths: Iterable[Path], anchor: Path, warn: Callable[[str], object]
+) -> tuple[list[Path], SavedTables]:
     """Data files among `paths` in name order, without hidden ones and without those that only tell about others."""
-    visible = sorted(
-        path
-        for path in set(paths)
-        if not any(part.startswith(".") for part in path.relative_to(anchor).parts) and path.is_file()
+    named = sorted(
+        path for path in set(paths) if not any(part.startswith(".") for part in path.relative_to(anchor).parts)
     )
+    visible = [path for path in named if path.is_file()]
+    if skipped := [f"{path.relative_to(anchor)} ({_no_file(path)})" for path in named if not path.is_file()]:
+        more = f" and {len(skipped) - _SHOWN_NAMES} more" if len(skipped) > _SHOWN_NAMES else ""
+        warn(storable(f"skipped, because they are no files: {', '.join(skipped[:_SHOWN_NAMES])}{more}"))
     saved: SavedTables = {}
     in_saved: set[Path] = set()
     for state in (path for path in visible if path.name == "state.json"):
@@ -116,6 +124,13 @@ def _readable(paths: Iterable[Path], anchor: Path) -> tuple[list[Path], SavedTab
             in_saved.add(state.parent)
     kept = [path for path in visible if path in saved or (path.parent not in in_saved and _is_data(path))]
     return kept, saved
+
+
+def _no_file(path: Path) -> str:
+    if path.is_symlink():
+        return "a link that leads nowhere" if not path.exists() else "a link to something else"
+    kinds = {"a named pipe": path.is_fifo, "a socket": path.is_socket}
+    return next((kind for kind, holds in kinds.items() if holds()), "a device")
 
 
 def _is_data(path: Path) -> bool:

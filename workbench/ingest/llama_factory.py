@@ -26,6 +26,7 @@ from workbench.core.paths import inside
 from workbench.ingest.formats.shape import column_names, optional_text, type_name
 from workbench.ingest.rows import Row, RowProblem
 from workbench.ingest.strict_json import parse
+from workbench.ingest.unread import says_something
 
 INDEX = "dataset_info.json"
 _INDEX_BYTES = 16 << 20
@@ -47,6 +48,8 @@ _ROLES = {
     "function_tag": "function_call",
     "system_tag": "system",
 }
+_TOOL_KEYS = ("tool_calls", "tool_call_id", "name")
+"""Keys of a turn that say more about tools, whatever the tags are."""
 _FORMATTINGS = ("alpaca", "sharegpt", "openai")
 _SAME_NAME = ("system", "tools", "images", "videos", "audios", "kto_tag")
 _KEPT = ("topic", "category", "split")
@@ -67,6 +70,11 @@ class Entry:
     content: Mapping[str, Any]
     """The entry as it stands."""
 
+    def unnamed(self, row: Row) -> list[str]:
+        """Columns of a row that say something and that the entry does not name."""
+        read = {*self.columns.values(), *_KEPT}
+        return [name for name, value in row.items() if name not in read and says_something(name, value)]
+
 
 def load_entry(source: LlamaFactorySource, card: Card, project: Path) -> Entry:
     """The entry a card names. Raises UsageError for everything that cannot be read as it says."""
@@ -75,8 +83,7 @@ def load_entry(source: LlamaFactorySource, card: Card, project: Path) -> Entry:
         raise UsageError("the entry says what the columns are", where=where, next_step="leave out format and columns")
     if not Path(source.path).is_absolute():
         inside(project, source.path, where=where)
-    index = project / source.path
-    index = index / INDEX if index.is_dir() else index
+    index = index_file(source, project)
     entries = _read_index(index, where)
     where = f"{index.name}: {source.entry}"
     if source.entry not in entries:
@@ -87,6 +94,12 @@ def load_entry(source: LlamaFactorySource, card: Card, project: Path) -> Entry:
     if not isinstance(content, dict):
         raise UsageError(f"the entry is {type_name(content)}, expected an object", where=where)
     return _entry(content, source, project, index, where)
+
+
+def index_file(source: LlamaFactorySource, project: Path) -> Path:
+    """The `dataset_info.json` that a source names, itself or by its folder."""
+    index = project / source.path
+    return index / INDEX if index.is_dir() else index
 
 
 def canonical(row: Row, entry: Entry) -> Row:
@@ -130,8 +143,8 @@ def _turn(turn: Any, entry: Entry, what: str) -> Row:
     if role is None:
         known = ", ".join(entry.tags[name] for name in _ROLES if name in entry.tags)
         raise RowProblem("bad_role", f"{what} has role {tag!r}; tags of the entry: {known}")
-    calls = {"tool_calls": turn["tool_calls"]} if turn.get("tool_calls") else {}
-    return {"role": role, "content": turn.get(entry.tags["content_tag"])} | calls
+    kept = {name: turn[name] for name in _TOOL_KEYS if turn.get(name)}
+    return {"role": role, "content": turn.get(entry.tags["content_tag"])} | kept
 
 
 def _require(name: str, known: Row, entry: Entry, row: Row) -> None:

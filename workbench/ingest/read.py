@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from workbench.core.cards import Card, FileSource, HubSource, LlamaFactorySource
 from workbench.core.errors import IncompleteError, UsageError, WorkbenchError
@@ -22,16 +23,20 @@ from workbench.core.records import Quarantined, Record, Source, record_id
 from workbench.core.wire import storable
 from workbench.ingest.files import data_files
 from workbench.ingest.formats.registry import check_columns, detect, named, renamed
-from workbench.ingest.formats.shape import Parsed
+from workbench.ingest.formats.shape import Format, Parsed
+from workbench.ingest.labels import LabelReading, judged
 from workbench.ingest.llama_factory import INDEX, Entry, canonical, load_entry
 from workbench.ingest.readers import hub
 from workbench.ingest.readers.registry import reader_of
 from workbench.ingest.rows import RawRow, ReadOptions, Row, RowProblem, RowStream, rejected_row
 from workbench.ingest.splits import SPLITS
+from workbench.ingest.unread import UnreadColumns
 
 PROGRESS_ROWS = 1000
 """Rows between two looks at `on_rows`."""
 _TOPIC_COLUMNS = ("topic", "category")
+_FIRST_ROWS = 100
+"""Looked at to see whether there are labels that may be judgments or classes."""
 _KEPT_NAMES = 1000
 _SHOWN_NAMES = 20
 _NOT_ABOUT_COLUMNS = ("multimodal", "bad_role", "bad_tool_call", "no_answer", "unsupported_shape")
@@ -55,6 +60,10 @@ class Tally:
     """Columns seen, in order."""
     examples: dict[str, Quarantined] = field(default_factory=dict)
     """The first quarantined row of each reason."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """Records by column that says something and was not read."""
+    judgments: Counter[bool] = field(default_factory=Counter)
+    """Records marked as good (True) or bad answers."""
 
     @property
     def rows(self) -> int:
@@ -109,14 +118,55 @@ def stream_records(
     """
     check_columns(card)
     entry = load_entry(card.source, card, project) if isinstance(card.source, LlamaFactorySource) else None
-    rows = islice(_rows(card, entry, project, warn), _limit(card, entry))
+    loaded: dict[str, Any] = {}
+    labels = LabelReading() if entry else _look_at_labels(card, project, loaded, on_rows)  # an entry names its own
+    unread = UnreadColumns()
+    rows = islice(_rows(card, entry, project, warn, loaded), _limit(card, entry))
     for number, item in enumerate(rows, start=1):
-        yield tally.reject(item) if isinstance(item, Quarantined) else _taken(item, card, entry, tally)
+        if isinstance(item, Quarantined):
+            yield tally.reject(item)
+        else:
+            yield _taken(item, card, entry, labels.are_judgments, unread, tally)
         if number % PROGRESS_ROWS == 0 and not on_rows(number):
             raise ReadingStopped
     if problem := _nothing_read(card, tally):
         raise problem
     _say_what_is_odd(tally, warn)
+    if said := labels.story(tally.judgments[True], tally.judgments[False]):
+        warn(said)
+
+
+def _look_at_labels(
+    card: Card, project: Path, loaded: dict[str, Any], on_rows: Callable[[int], bool]
+) -> LabelReading:
+    """Whether labels that are 1 or 0 are judgments: the first rows tell whether there are some, then all rows count."""
+    for most in (_FIRST_ROWS, None):
+        reading = LabelReading()
+        rows = islice(_rows(card, None, project, lambda message: None, loaded), card.limit)
+        for number, item in enumerate(islice(rows, most), start=1):
+            if isinstance(item, RawRow) and item.values.get(card.columns.get("label", "label")) is not None:
+                _add_label(reading, item, card)
+            if reading.found and reading.has_others:
+                return reading
+            if number % PROGRESS_ROWS == 0 and not on_rows(0):
+                raise ReadingStopped
+        if not reading.found:
+            break
+    return reading
+
+
+def _add_label(reading: LabelReading, raw: RawRow, card: Card) -> None:
+    try:
+        row, shape = _shaped(raw, card, None)
+        reading.add(row, shape.parse(row))
+    except RowProblem:
+        return  # the row goes to quarantine, whatever its label means
+
+
+def _shaped(raw: RawRow, card: Card, entry: Entry | None) -> tuple[Row, Format]:
+    """The row under canonical names and its format. Raises RowProblem."""
+    row = canonical(raw.values, entry) if entry else renamed(raw.values, card.columns)
+    return row, detect(row) if card.format == "auto" else named(card.format)
 
 
 def _limit(card: Card, entry: Entry | None) -> int | None:
@@ -124,11 +174,13 @@ def _limit(card: Card, entry: Entry | None) -> int | None:
     return min(limits, default=None)
 
 
-def _rows(card: Card, entry: Entry | None, project: Path, warn: Callable[[str], object]) -> RowStream:
+def _rows(
+    card: Card, entry: Entry | None, project: Path, warn: Callable[[str], object], loaded: dict[str, Any]
+) -> RowStream:
     options = ReadOptions(card.max_line_bytes, warn)
     source = card.source if entry is None else entry.source
     if isinstance(source, HubSource):
-        return hub.read(source, options)
+        return hub.read(source, options, loaded)
     assert isinstance(source, FileSource), source
     return _rows_of_files(source, project, f"dataset card {card.name}", options)
 
@@ -146,18 +198,27 @@ def _rows_of_files(source: FileSource, project: Path, where: str, options: ReadO
             options.warn(f"{file.name}: no row in it")
 
 
-def _taken(raw: RawRow, card: Card, entry: Entry | None, tally: Tally) -> Record | Quarantined:
+def _taken(
+    raw: RawRow, card: Card, entry: Entry | None, labels_judge: bool, unread: UnreadColumns, tally: Tally
+) -> Record | Quarantined:
     """A row as a record, or for the quarantine."""
     if len(tally.columns) < _KEPT_NAMES:
         tally.columns.update(dict.fromkeys(raw.values))
     try:
-        row = canonical(raw.values, entry) if entry else renamed(raw.values, card.columns)
-        shape = detect(row) if card.format == "auto" else named(card.format)
-        record = _record(shape.parse(row), row, raw, card.name)
+        row, shape = _shaped(raw, card, entry)
+        row = judged(row) if labels_judge else row
+        parsed = shape.parse(row)
+        record = _record(parsed, row, raw, card.name)
     except RowProblem as problem:
         return tally.reject(rejected_row(raw, problem))
     tally.records += 1
     tally.shapes[shape.name] += 1
+    if parsed.label is not None:
+        tally.judgments[parsed.label] += 1
+    for column in unread.of(row, shape, parsed):
+        tally.unread[column] += 1
+    for column in entry.unnamed(raw.values) if entry else ():
+        tally.unread[column] += 1
     return record
 
 
@@ -224,3 +285,12 @@ def _say_what_is_odd(tally: Tally, warn: Callable[[str], object]) -> None:
     if minority:
         shapes = ", ".join(f"{name} {count}" for name, count in tally.shapes.most_common())
         warn(f"{minority} rows have another shape than most and were read as what they are ({shapes})")
+    if tally.unread:
+        warn(f"columns that say something and were not read: {unread_text(tally)}; a card can map them (`columns:`)")
+
+
+def unread_text(tally: Tally) -> str:
+    """Columns that were not read, with the number of rows, most frequent first."""
+    shown = tally.unread.most_common(_SHOWN_NAMES)
+    counts = [f"{storable(name)} ({rows} {'row' if rows == 1 else 'rows'})" for name, rows in shown]
+    return ", ".join(counts) + (", ..." if len(tally.unread) > _SHOWN_NAMES else "")

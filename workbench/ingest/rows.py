@@ -5,8 +5,8 @@
 
 Reasons of readers: `bad_json`, `not_an_object`, `duplicate_key`, `too_deep`, `too_long`, `bad_encoding`, `bad_csv`,
 `wrong_field_count`, `repeated_header`, `no_text`, `bad_value`, `damaged_file`. Reasons of formats: `unknown_shape`,
-`unsupported_shape`, `missing_column`, `multimodal`, `bad_role`, `bad_content`, `bad_tool_call`, `no_prompt`,
-`no_answer`, `prompts_differ`.
+`unsupported_shape`, `missing_column`, `multimodal`, `bad_role`, `bad_content`, `bad_label`, `bad_tool_call`,
+`no_prompt`, `no_answer`, `prompts_differ`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class RowProblem(Exception):
 
 
 class WrittenNumber(float):
-    """A number that knows how it was written, so that 1.10 as an answer stays 1.10."""
+    """A number that knows how it was written, so that 1.10 as an answer stays 1.10; its value may be infinite where no
+    float is as large."""
 
     __slots__ = ("written",)
     written: str
@@ -45,6 +46,18 @@ class WrittenNumber(float):
         number = super().__new__(cls, value)
         number.written = written
         return number
+
+
+def written_json(value: Any) -> str:
+    """A value as JSON text, with numbers as they were written; what JSON does not know as its `repr`."""
+    if isinstance(value, WrittenNumber):
+        return value.written
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)}: {written_json(inner)}" for key, inner in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,7 @@ def rejected(place: Place, problem: RowProblem, excerpt: str) -> Quarantined:
 
 def rejected_row(raw: RawRow, problem: RowProblem) -> Quarantined:
     """As `rejected`, for a row that was read but has no usable shape."""
-    return rejected(raw.place, problem, json.dumps(raw.values, ensure_ascii=False, default=repr))
+    return rejected(raw.place, problem, written_json(raw.values))
 
 
 def too_long(what: str, max_bytes: int) -> RowProblem:

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from workbench.core.errors import UsageError
-from workbench.ingest.splits import split_of
+from workbench.ingest.splits import split_named, splits_of
 
 SavedTables = dict[Path, str | None]
 """Files with rows, and the split they are of."""
@@ -35,7 +35,7 @@ def saved_tables(state: Path) -> SavedTables | None:
             where=str(state),
             next_step="load it and save it again with a newer version of `datasets`",
         )
-    split = split_of(str(content.get("_split") or "")) or split_of(state.parent.name)
+    split = split_named(str(content.get("_split") or "")) or splits_of([state.parent.name])[0]
     return {_table(state, entry): split for entry in content["_data_files"]}
 
 

@@ -28,7 +28,7 @@ from workbench.ingest.builders.registry import BUILDERS
 from workbench.ingest.files import data_files
 from workbench.ingest.heldout import Chooser, Chosen, heldout_document, prompt_document
 from workbench.ingest.llama_factory import load_entry
-from workbench.ingest.read import ReadingStopped, Tally, stream_records
+from workbench.ingest.read import ReadingStopped, Tally, stream_records, unread_text
 from workbench.ingest.readers.hub import check_id, hub_name
 from workbench.ingest.row_file import RowFile, lines_of
 from workbench.ingest.rows import DataFile
@@ -145,6 +145,10 @@ def _build(config: IngestNode, source: BuilderSource, ctx: Context) -> Outcome:
 
 
 def _summary(tally: Tally, records: int, heldout: int, clusters: int) -> Summary:
+    found = {
+        "unread_columns": unread_text(tally),
+        "judgments": f"good {tally.judgments[True]}, bad {tally.judgments[False]}" if tally.judgments else "",
+    }
     return {
         "rows": tally.rows,
         "records": records,
@@ -154,6 +158,7 @@ def _summary(tally: Tally, records: int, heldout: int, clusters: int) -> Summary
         "format": tally.shapes.most_common(1)[0][0],
         "shapes": ", ".join(f"{name} {count}" for name, count in tally.shapes.most_common()),
         "quarantine_reasons": ", ".join(f"{reason} {count}" for reason, count in tally.reasons.most_common()),
+        **{name: text for name, text in found.items() if text},
     }
 
 
@@ -175,4 +180,4 @@ def _sha256(file: DataFile) -> str:
 
 LIBRARIES = ("datasets", "datasketch", "pyarrow", "xxhash")
 """Hub and table rows, and the signatures behind the clusters, depend on them."""
-STAGE = Stage(name="ingest", version=2, config=IngestNode, run=run, libraries=LIBRARIES, external=external)
+STAGE = Stage(name="ingest", version=3, config=IngestNode, run=run, libraries=LIBRARIES, external=external)

@@ -8,7 +8,6 @@ parse('{"a": 1')            ->  Unfinished("bad_json", ...)
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from workbench.ingest.rows import RowProblem, WrittenNumber
 MAX_DEPTH = 100
 """Levels of lists and objects in one row. Real rows have fewer than ten; the parser itself gives up near a thousand."""
 _SPACE = re.compile(r"[ \t\r\n]*")
+_MOST_DIGITS = 300
 _LONGEST_TOKEN = 16
 """Characters of the longest thing that is reported where it begins, strings apart: `-Infinity`, an escaped pair."""
 
@@ -47,7 +47,7 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
         raise (Unfinished if cut else RowProblem)("bad_json", detail) from None
     except RecursionError:
         raise RowProblem("too_deep", f"nested more than {MAX_DEPTH} levels deep") from None
-    except ValueError as error:  # a number of more than 4,300 digits
+    except ValueError as error:  # of `_refuse_constant`
         raise RowProblem("bad_json", f"not JSON: {error}") from None
     may_be_deep = text.count("[", start, end) + text.count("{", start, end) > MAX_DEPTH
     if may_be_deep and _depth(value) > MAX_DEPTH:
@@ -71,10 +71,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(written: str) -> WrittenNumber:
-    number = WrittenNumber(written, written)
-    if math.isinf(number):
-        raise ValueError(f"number {written[:40]} is too large")
-    return number
+    return WrittenNumber(written, written)
+
+
+def _whole_number(written: str) -> int | WrittenNumber:
+    """An int, unless that would forget a sign or be too long for Python to write again."""
+    return WrittenNumber(written, written) if written == "-0" or len(written) > _MOST_DIGITS else int(written)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -94,4 +96,6 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_number, parse_int=_whole_number, parse_constant=_refuse_constant
+)

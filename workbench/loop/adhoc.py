@@ -13,9 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workbench.core.cards import Card
+from workbench.core.cards import Card, FileSource, LlamaFactorySource
 from workbench.core.errors import UsageError
+from workbench.core.nodes import CurateNode, IngestNode
+from workbench.core.suites import suite_path
+from workbench.core.wire import storable
 from workbench.core.yamlfile import validate
+from workbench.ingest.files import data_files
+from workbench.ingest.llama_factory import index_file, load_entry
+from workbench.loop.plan import Plan
 from workbench.loop.settings import load_card
 
 _HUB = "hub:"
@@ -45,6 +51,29 @@ def typed_card(
     return validate(values, Card, file=_WHERE)
 
 
+def files_read(plan: Plan, project: Path) -> list[Path]:
+    """The files of its datasets, their index files, and the documents of suites that a plan to curate reads."""
+    found: list[Path] = []
+    for config in (node.config for node in plan.nodes):
+        if isinstance(config, IngestNode):
+            found += _files_of(config.card, project)
+        elif isinstance(config, CurateNode):
+            in_files = [suite for suite in config.suites if suite.documents.file is not None]
+            found += [suite_path(project / config.suites_dir, suite, {}) for suite in in_files]
+    return found
+
+
+def _files_of(card: Card, project: Path) -> list[Path]:
+    source = card.source
+    found: list[Path] = []
+    if isinstance(source, LlamaFactorySource):
+        found.append(index_file(source, project))
+        source = load_entry(source, card, project).source
+    if isinstance(source, FileSource):
+        found += [file.path for file in data_files(source, project, card.name, lambda message: None)]
+    return found
+
+
 def _means_card(typed: str, directory: Path) -> bool:
     """Whether it is no hub set and no file, but the name of a card, or at least could be one."""
     if typed.startswith(_HUB) or Path(typed).exists() or _WILDCARD.search(typed):
@@ -52,8 +81,17 @@ def _means_card(typed: str, directory: Path) -> bool:
     return (directory / f"{typed}.yaml").is_file() or not re.search(r"[./\\]", typed)
 
 
+def refuse_unstorable(path: Path) -> None:
+    """UsageError for a path that is not UTF-8: it could not be written into a run's files."""
+    whole = str(path.absolute())
+    if storable(whole) != whole:
+        problem = "the name is not UTF-8, so it cannot be written down"
+        raise UsageError(problem, where=storable(str(path)), next_step="rename the file (or the directory it is in)")
+
+
 def _source(typed: str, entry: str | None) -> tuple[dict[str, Any], str]:
     if not typed.startswith(_HUB):
+        refuse_unstorable(Path(typed))
         _refuse_missing(typed)
     if entry is not None:
         return {"kind": "llama_factory", "path": str(Path(typed).absolute()), "entry": entry}, entry

@@ -78,6 +78,10 @@ def _read(ingested: Artifact) -> str:
     files = _files(ingested)
     of = printable(Path(files[0]).name) if len(files) == 1 else f"{len(files)} files"
     lines = fitted(f"{card.name}: {_count(summary, 'rows')} rows of {of}, read as {summary.get('shapes', '')}", "")
+    if judged := summary.get("judgments"):
+        lines += fitted(f"answers marked as good or bad: {judged}; bad ones are not learned as answers", "")
+    if unread := summary.get("unread_columns"):
+        lines += fitted(f"columns that say something and were not read: {printable(str(unread))}", "")
     found = _quarantine(ingested)
     if found:
         lines.append(f"{_count(summary, 'quarantined')} rows could not be read and are in quarantine")

@@ -88,7 +88,8 @@ def _bytes(size: int | None) -> str:
 def _first_rows(card: Card, project: Path) -> dict[str, Any]:
     tally = Tally()
     read = sum(1 for _ in islice(stream_records(card, project, tally), _FIRST_ROWS))
-    return {"rows": read, "shapes": dict(tally.shapes), "quarantined": dict(tally.reasons)}
+    found = {"rows": read, "shapes": dict(tally.shapes), "quarantined": dict(tally.reasons)}
+    return found | ({"unread_columns": dict(tally.unread)} if tally.unread else {})
 
 
 def _shapes(found: dict[str, Any] | None) -> str:
@@ -96,4 +97,6 @@ def _shapes(found: dict[str, Any] | None) -> str:
         return "not looked at: the hub is not asked"
     shapes = ", ".join(f"{printable(name)} {rows}" for name, rows in found["shapes"].items()) or "none readable"
     bad = ", ".join(f"{reason} {rows}" for reason, rows in found["quarantined"].items())
-    return f"{found['rows']} looked at: {shapes}" + (f"; for quarantine: {bad}" if bad else "")
+    unread = ", ".join(f"{printable(name)} {rows}" for name, rows in found.get("unread_columns", {}).items())
+    said = f"{found['rows']} looked at: {shapes}" + (f"; for quarantine: {bad}" if bad else "")
+    return said + (f"; columns that are not read: {unread}" if unread else "")

@@ -1,4 +1,7 @@
-"""The kept rows of a curation join the saved index, once the curation is committed."""
+"""The kept rows of a curation join the saved index, once the curation is committed.
+
+Curated again with other filters, the same data has other kept rows: they replace the earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from workbench.loop.plan import Node
 
 
 def extend_index(project: Project, node: Node, artifact: Artifact) -> str | None:
-    """Adds the segment of a curate artifact to the index that its node names.
+    """Adds the segment of a curate artifact to the index that its node names, or replaces the data's earlier one.
 
-    Returns what was done, for people; None if the node is no curation, has no index, or the index had the segment
+    Returns what was done, for people; None if the node is no curation, has no index, or the index had these rows
     already. Raises UsageError if the index was made with other settings meanwhile.
     """
     if not isinstance(node.config, CurateNode):
@@ -22,5 +25,7 @@ def extend_index(project: Project, node: Node, artifact: Artifact) -> str | None
         return None
     from workbench.text.near_index import add_segment  # numpy: 0.1 s
 
-    added = add_segment(path, artifact.part(PART), node.config.segment)
-    return f"the kept rows joined the saved index {path}" if added else None
+    done = add_segment(path, artifact.part(PART), node.config.segment)
+    if done == "replaced":
+        return f"the kept rows replaced those of an earlier curation of the same data in the saved index {path}"
+    return f"the kept rows joined the saved index {path}" if done == "added" else None

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-_CUT = re.compile(r" (?<=\S )(?=\S)")
-"""A single space between characters that are none. What Python takes for white space includes all that Unicode does."""
-_REMEMBERED_PIECES = 150_000
-"""About 40 MB."""
-_LONGEST_REMEMBERED = 40
+from workbench.text.compiling import numba_is_used
+
+_MOST_REMEMBERED = 1 << 19
+"""Pieces: half of the table's slots."""
+_SPACE = "Ġ"
+"""A space in the alphabet of byte-level tokens."""
+_LONGEST_REMEMBERED = 48
+"""Bytes: what is longer rarely comes again."""
 _WORD_PATTERNS = frozenset(
     {
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
@@ -59,78 +62,83 @@ class TextTokens:
         self._tokenizer.no_padding()
         # control tokens in a text are the characters they consist of
         self._tokenizer.encode_special_tokens = True
-        self._cuts = cuts_at_spaces(json.loads(definition))
-        self._first: dict[str, int] = {}
-        """Tokens of a piece at the beginning of a text."""
-        self._later = _Pieces()
-        """Tokens of a space and the piece, which has no white space at its ends."""
+        parsed = json.loads(definition)
+        # not compiled, cutting takes longer than encoding
+        self._cuts = numba_is_used() and cuts_at_spaces(parsed)
+        self._marks_spaces = _marks_spaces(parsed)
+        vocabulary = self._tokenizer.get_vocab() if self._marks_spaces else {}
+        self._spaced = frozenset(number for token, number in vocabulary.items() if token.startswith(_SPACE))
+        """Tokens that begin with a space."""
+        self._known: _Known | None = None
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without beginning and end tokens."""
         if not self._cuts:
             return self._encoded(texts)
-        if len(self._first) + len(self._later) > _REMEMBERED_PIECES:
-            _forget_half(self._first)
-            _forget_half(self._later)
-        later, begins, sums, ends = self._later, [], [], [0]
-        later.unknown = []
-        for text in texts:
-            # Known pieces have no white space at their ends: if the others have none either, every space is a cut.
-            begin, *rest = text.split(" ")
-            known = sum(map(later.__getitem__, rest))
-            if not all(map(_is_bare, (begin, *later.unknown[ends[-1] :]))):
-                del later.unknown[ends[-1] :]
-                begin, *rest = _CUT.split(text)
-                known = sum(map(later.__getitem__, rest))
-            begins.append(begin)
-            sums.append(known)
-            ends.append(len(later.unknown))
-        new_begins = self._tokens(set(begins) - self._first.keys(), "")
-        new = self._tokens(set(later.unknown), " ")
-        of_unknown = [new[piece] for piece in later.unknown]
-        self._first.update(new_begins)
-        later.update(_rememberable(new))
-        counted = [
-            self._first[begin] + known + sum(of_unknown[start:end])
-            for begin, known, (start, end) in zip(begins, sums, pairwise(ends), strict=True)
-        ]
-        for begin in new_begins.keys() - _rememberable(new_begins).keys():
-            del self._first[begin]
-        return counted
-
-    def _tokens(self, pieces: Collection[str], before: str) -> dict[str, int]:
-        """Tokens of each piece with `before` in front of it."""
-        return dict(zip(pieces, self._encoded([before + piece for piece in pieces]), strict=True))
+        if self._known is None or self._known.is_full():
+            self._known = _Known()
+        return self._known.counts(texts, self._of_pieces)
 
     def _encoded(self, texts: Sequence[str]) -> list[int]:
         return [len(found) for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-
-class _Pieces(dict[str, int]):
-    """Tokens of pieces; one that is not known counts nothing and is noted."""
-
-    unknown: list[str]
-
-    def __missing__(self, piece: str) -> int:
-        self.unknown.append(piece)
-        return 0
-
-
-def _is_bare(piece: str) -> bool:
-    """Whether there is something between the ends of a piece, and no white space at them."""
-    return piece != "" and not piece[0].isspace() and not piece[-1].isspace()
+    def _of_pieces(self, pieces: Sequence[str]) -> list[int]:
+        """Tokens of each piece; those with one space are encoded as one text, which takes half the time."""
+        alike = [piece for piece in pieces if self._marks_spaces and _is_space_and_word(piece)]
+        (whole,) = self._tokenizer.encode_batch_fast(["".join(alike)], add_special_tokens=False)
+        begins = [place for place, token in enumerate(whole.ids) if token in self._spaced]
+        assert len(begins) == len(alike), "every space begins a token, and nothing else does"
+        counted = dict(zip(alike, _gaps([*begins, len(whole)]), strict=True))
+        others = [piece for piece in pieces if piece not in counted]
+        counted |= zip(others, self._encoded(others), strict=True)
+        return [counted[piece] for piece in pieces]
 
 
-def _rememberable(pieces: Mapping[str, int]) -> dict[str, int]:
-    return {
-        piece: count for piece, count in pieces.items() if len(piece) <= _LONGEST_REMEMBERED and _is_bare(piece)
-    }
+def _is_space_and_word(piece: str) -> bool:
+    """Whether a piece is a space and then characters of which neither the first nor the last is white space, nor any
+    another space."""
+    return piece.count(" ") == 1 and piece[0] == " " and not piece[-1].isspace() and not piece[1].isspace()
 
 
-def _forget_half(known: dict[str, int]) -> None:
-    """Forgets what was learned last: frequent words are met, and so learned, first."""
-    for piece in list(known)[len(known) // 2 :]:
-        del known[piece]
+def _gaps(places: Sequence[int]) -> list[int]:
+    return [after - before for before, after in pairwise(places)]
+
+
+class _Known:
+    """Tokens of the pieces met so far."""
+
+    def __init__(self) -> None:
+        from workbench.models.token_kernel import empty_table
+
+        self._keys, self._tokens = empty_table()
+        self.size = 0
+
+    def is_full(self) -> bool:
+        """Whether no further piece should be remembered: frequent words are soon met again in a new table."""
+        return self.size >= _MOST_REMEMBERED
+
+    def counts(self, texts: Sequence[str], encoded: Callable[[Sequence[str]], list[int]]) -> list[int]:
+        """Tokens of each text; `encoded` gives those of pieces that are not known."""
+        import numpy as np
+
+        from workbench.models.token_kernel import look_up, remember
+
+        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+        whole = b"".join(parts)
+        data = np.frombuffer(whole, dtype=np.uint8)
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        sums = np.zeros(len(parts), dtype=np.int64)
+        unknown = np.empty((whole.count(b" ") + len(parts), 3), dtype=np.int64)
+        unknown = unknown[: look_up(data, offsets, self._keys, self._tokens, sums, unknown)]
+        if len(unknown):
+            pieces = [whole[start:end].decode("utf-8", "surrogatepass") for _, start, end in unknown.tolist()]
+            distinct = list(dict.fromkeys(pieces))
+            tokens = dict(zip(distinct, encoded(distinct), strict=True))
+            counted = np.array([tokens[piece] for piece in pieces], dtype=np.int64)
+            np.add.at(sums, unknown[:, 0], counted)
+            self.size += remember(data, unknown, counted, _LONGEST_REMEMBERED, self._keys, self._tokens)
+        found: list[int] = sums.tolist()
+        return found
 
 
 def cuts_at_spaces(definition: Mapping[str, Any]) -> bool:
@@ -139,11 +147,11 @@ def cuts_at_spaces(definition: Mapping[str, Any]) -> bool:
     Shown from the definition alone: no or canonical normalising, words cut by known patterns, byte-pair encoding
     within words, and no added token with white space in it or eating what is around it.
     """
-    normalizer, words, model = definition["normalizer"], definition["pre_tokenizer"], definition["model"]
+    normalizer, model, splitters = definition["normalizer"], definition["model"], _splitters(definition)
     return (
         (normalizer is None or normalizer["type"] == "NFC")
-        and words is not None
-        and _cuts_words(words)
+        and all(map(_is_local, splitters))
+        and any(map(_is_word_pattern, splitters))
         and model.get("type") == "BPE"
         and not model.get("dropout")
         and not any(
@@ -153,10 +161,12 @@ def cuts_at_spaces(definition: Mapping[str, Any]) -> bool:
     )
 
 
-def _cuts_words(words: Mapping[str, Any]) -> bool:
-    """Whether a word splitter, or one of a sequence that all look at nothing beyond a space, begins words at spaces."""
-    parts = words["pretokenizers"] if words["type"] == "Sequence" else [words]
-    return all(_is_local(part) for part in parts) and any(_is_word_pattern(part) for part in parts)
+def _splitters(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What cuts a text into words, one after the other."""
+    words = definition["pre_tokenizer"]
+    if words is None:
+        return []
+    return list(words["pretokenizers"]) if words["type"] == "Sequence" else [words]
 
 
 def _is_local(part: Mapping[str, Any]) -> bool:
@@ -172,6 +182,11 @@ def _is_word_pattern(part: Mapping[str, Any]) -> bool:
     if part["type"] != "Split" or part["invert"] or part["behavior"] != "Isolated":
         return False
     return _is_known_pattern(part["pattern"].get("Regex", ""))
+
+
+def _marks_spaces(definition: Mapping[str, Any]) -> bool:
+    """Whether tokens show the spaces they stand for, as byte-level ones do."""
+    return any(part["type"] == "ByteLevel" for part in _splitters(definition))
 
 
 def _is_known_pattern(pattern: str) -> bool:

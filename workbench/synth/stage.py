@@ -15,20 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.core.config import StrategyConfig
-from workbench.core.fingerprints import file_sha256
 from workbench.core.nodes import SynthNode
 from workbench.core.parts import read_rows, write_rows
 from workbench.core.records import Candidate, Record
-from workbench.core.stage import Artifact, Cancelled, Context, Done, Inputs, Outcome, Stage, Summary
-from workbench.core.suites import Suite, read_documents, suite_path
+from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage, Summary
 from workbench.endpoints.client import Endpoint, endpoint_external, open_endpoint, responses_dir
-from workbench.synth.checks.desk import Desk, SuiteText, SuiteTexts
+from workbench.synth.checks.desk import Desk, Evaluation
 from workbench.synth.drafts import Making
 from workbench.synth.strategies.registry import STRATEGIES
 from workbench.synth.verdicts import candidate_from, failed_checks
+from workbench.text.evaluation_sets import load_evaluation_sets, suite_files, without_text
 from workbench.text.novelty import KnownTexts
 
-_INGEST = "ingest:"
 _REPORT_EVERY = 50
 _REPORTS = 100
 """Progress events of one strategy's calls, at most."""
@@ -37,14 +35,14 @@ _REPORTS = 100
 def run(config: SynthNode, inputs: Inputs, ctx: Context) -> Outcome:
     """Runs the strategies in order. PrerequisiteError if a teacher is missing, IncompleteError if it fails often."""
     curated = inputs["curate"].part("records.jsonl")
-    suites = SuiteTexts(tuple(_suite_texts(config, inputs, ctx))) if config.strategies else SuiteTexts(())
+    evaluation = _evaluation(config, inputs, ctx)
     counts: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
     accepted: list[Record] = []
 
     def judged() -> Iterator[Candidate]:
         for strategy in config.strategies:
-            for candidate in _candidates(strategy, config, curated, suites, ctx):
+            for candidate in _candidates(strategy, config, curated, evaluation, ctx):
                 counts.update([candidate.status, f"{strategy.strategy}:{candidate.status}"])
                 reasons.setdefault(strategy.strategy, Counter()).update(c.name for c in failed_checks(candidate))
                 if candidate.status == "accepted" and candidate.record is not None:
@@ -61,7 +59,7 @@ def run(config: SynthNode, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def _candidates(
-    strategy: StrategyConfig, config: SynthNode, curated: Path, suites: SuiteTexts, ctx: Context
+    strategy: StrategyConfig, config: SynthNode, curated: Path, evaluation: Evaluation, ctx: Context
 ) -> Iterator[Candidate]:
     """The candidates of one strategy, judged one by one."""
     rule = STRATEGIES[strategy.strategy]
@@ -87,7 +85,7 @@ def _candidates(
         warn=ctx.warn,
     )
     known = _train_questions(curated) if rule.novel == "question" else ()
-    desk = Desk(config.synth, rule.novel, suites, KnownTexts(known))
+    desk = Desk(config.synth, rule.novel, evaluation, KnownTexts(known))
     for number, draft in enumerate(rule.make(making), start=1):
         yield candidate_from(draft, desk)
         if number % _REPORT_EVERY == 0:
@@ -112,29 +110,12 @@ def _train_questions(curated: Path) -> Iterator[str]:
     return (record.prompt() for record in read_rows(curated, Record) if record.kind != "document")
 
 
-def _suite_texts(config: SynthNode, inputs: Inputs, ctx: Context) -> Iterator[SuiteText]:
-    """Every searched field of every suite document; suites whose dataset is no input are named in a warning."""
-    datasets = _datasets(inputs)
-    unread = [suite.name for suite in config.suites if _is_unread(suite, datasets)]
-    if unread:
-        ctx.warn(f"candidates are not checked against {', '.join(unread)}: their datasets are no inputs of this node")
-    for suite in config.suites:
-        if suite.name in unread:
-            continue
-        path = suite_path(ctx.project / config.suites_dir, suite, datasets)
-        for document in read_documents(path, suite):
-            for name in suite.text_fields:
-                text = document.fields.get(name)
-                if isinstance(text, str) and text.strip():
-                    yield SuiteText(suite.name, document.doc_hash, text)
-
-
-def _datasets(inputs: Inputs) -> dict[str, Artifact]:
-    return {name.removeprefix(_INGEST): found for name, found in inputs.items() if name.startswith(_INGEST)}
-
-
-def _is_unread(suite: Suite, datasets: dict[str, Artifact]) -> bool:
-    return suite.documents.dataset is not None and suite.documents.dataset not in datasets
+def _evaluation(config: SynthNode, inputs: Inputs, ctx: Context) -> Evaluation:
+    """What candidates must not give away: the same as curated rows. Raises as `load_evaluation_sets`."""
+    sets = load_evaluation_sets(config.decontamination, config, inputs, ctx.project) if config.strategies else []
+    for warning in without_text(sets):
+        ctx.warn(warning)
+    return Evaluation(sets, config.decontamination)
 
 
 def _report(ctx: Context, strategy: str, counts: Counter[str], failed: Counter[str]) -> None:
@@ -158,15 +139,11 @@ def _summary(config: SynthNode, total: int, counts: Counter[str]) -> Summary:
 
 def _external(config: SynthNode, project: Path) -> dict[str, str]:
     """Files of the suites, and what the teachers are."""
-    found = {
-        f"suite:{suite.name}": file_sha256(suite_path(project / config.suites_dir, suite, {}))
-        for suite in config.suites
-        if suite.documents.file is not None and config.strategies
-    }
+    found = suite_files(config.decontamination, config, project) if config.strategies else {}
     for name, endpoint in config.endpoints.items():
         entries = endpoint_external(endpoint, config.model, project)
         found |= {f"endpoint:{name}:{key}": value for key, value in entries.items()}
     return found
 
 
-STAGE = Stage(name="synth", version=2, config=SynthNode, run=run, libraries=("rapidfuzz",), external=_external)
+STAGE = Stage(name="synth", version=3, config=SynthNode, run=run, libraries=("rapidfuzz",), external=_external)

@@ -21,6 +21,53 @@ Places = NDArray[np.int64]
 Rows = NDArray[np.int64]
 
 _NONE = -1
+MARK_WORDS = 4
+"""Of 64 bits."""
+_MARK_SHIFT = np.uint64(64 - 8)
+"""The first eight bits of an id choose one of the 256 bits of a mark."""
+
+
+@compiled
+def marks(ids: Ids, offsets: Places) -> Ids:
+    """A mark of 256 bits for each row, `[n, 4]`: an id sets the bit that its own first bits name.
+
+    Every bit that only one of two marks has stands for at least one id that only that row has, so most pairs that are
+    not similar show it in 32 bytes each.
+    """
+    made = np.zeros((len(offsets) - 1, MARK_WORDS), dtype=np.uint64)
+    for row in range(len(offsets) - 1):
+        for place in range(offsets[row], offsets[row + 1]):
+            bit = ids[place] >> _MARK_SHIFT
+            made[row, bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
+    return made
+
+
+@compiled
+def _bits(word: np.uint64) -> np.uint64:
+    """How many bits are set (Warren, "Hacker's Delight", 5-1)."""
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.uint64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def _only_in_one(marked: Ids, one: int, other: int) -> tuple[np.int64, np.int64]:
+    """Bits that only the first of two marks has, and only the second."""
+    first = np.uint64(0)
+    second = np.uint64(0)
+    for word in range(MARK_WORDS):
+        left = marked[one, word]
+        right = marked[other, word]
+        first += _bits(left & ~right)
+        second += _bits(right & ~left)
+    return np.int64(first), np.int64(second)
+
+
+@compiled
+def _needed(left_size: int, right_size: int, threshold: float) -> np.int64:
+    """How many ids two rows of these sizes must share for Jaccard `threshold` t: t / (1 + t) of the sizes' sum."""
+    return np.int64(np.ceil(threshold / (1.0 + threshold) * (left_size + right_size) - 1e-6))
 
 
 @compiled
@@ -28,11 +75,9 @@ def shared_or_none(
     ids: Ids, left: int, left_size: int, others: Ids, right: int, right_size: int, threshold: float
 ) -> int:
     """How many ids `ids[left:][:left_size]` and `others[right:][:right_size]` share, both ascending and single; -1,
-    often early, if that cannot reach Jaccard `threshold`.
-
-    Jaccard t needs t / (1 + t) of both sizes' sum to be shared, so each row may have only so many ids of its own.
+    often early, if that cannot reach Jaccard `threshold`: each row may have only so many ids of its own.
     """
-    needed = np.int64(np.ceil(threshold / (1.0 + threshold) * (left_size + right_size) - 1e-6))
+    needed = _needed(left_size, right_size, threshold)
     left_spare = left_size - needed
     right_spare = right_size - needed
     if left_spare < 0 or right_spare < 0:
@@ -100,6 +145,8 @@ class Compared(NamedTuple):
     """Where the ids of each of `members` start in `ids`, ..."""
     sizes: Places
     """... and how many they are."""
+    marked: Ids
+    """Their marks, `[members, 4]`."""
 
 
 class Known(NamedTuple):
@@ -232,6 +279,10 @@ def _compare_with_others(
 def _similarity(compared: Compared, one: int, other: int, threshold: float) -> float:
     """Jaccard similarity of two members; 0 if it is below `threshold`."""
     starts, sizes = compared.starts, compared.sizes
+    needed = _needed(sizes[one], sizes[other], threshold)
+    of_one, of_other = _only_in_one(compared.marked, one, other)
+    if of_one > sizes[one] - needed or of_other > sizes[other] - needed:
+        return 0.0
     shared = shared_or_none(
         compared.ids, starts[one], sizes[one], compared.ids, starts[other], sizes[other], threshold
     )

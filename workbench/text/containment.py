@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.text.grams import GramTable, Tokens, gram_hashes, read_tokens, renumbered_hashes
 from workbench.text.normalise import folded_places, folded_tokens, said
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 SHORTEST = 4
 """Needles with fewer words are found by equality alone: "yes or no" is in every text."""
 COMMON = 10
-"""An n-gram of more documents than this is boilerplate (an instruction, a licence), no evidence for any of them."""
+"""An n-gram of more documents than this is boilerplate (an instruction, a licence), no evidence for any of them.
+
+One of two to ten documents may be a passage that they ask about, or an instruction: it counts, but a needle is told
+from its neighbours by its own n-grams, those that no other document of its set has."""
 
 Gram = tuple[str, ...]
 _NUMBER = re.compile(r"[0-9.]+")
@@ -61,6 +64,11 @@ class Candidate:
     """The same with all numbers alike; 0 for a needle without numbers."""
     of_text: float = 0.0
     """Share of the text's n-grams that are telling ones of the needle."""
+    own: float = 1.0
+    """Share of the needle's own n-grams that the text has. A needle with next to none has 1 if all of its telling
+    n-grams are there, and 0 otherwise."""
+    own_of_text: float = 1.0
+    """Share of the text's n-grams that are the needle's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +173,14 @@ class ContainmentIndex:
         if not (exact or alike or self._whole.may_be_in(tokens)):
             return []
         grams = gram_hashes(tokens.hashes, self.ngram)
-        shares, of_text = self._exact.shares(grams)
-        renumbered: dict[int, float] = {}
+        found = self._exact.shares(grams)
+        found |= dict.fromkeys(self._whole.found_in(tokens.hashes), _WHOLE)
+        renumbered: dict[int, Shares] = {}
         if alike:
-            renumbered, _ = self._renumbered.shares(renumbered_hashes(tokens, self.ngram))
-        shares |= dict.fromkeys(self._whole.found_in(tokens.hashes), 1.0)
+            renumbered = self._renumbered.shares(renumbered_hashes(tokens, self.ngram))
         return [
-            Candidate(needle, shares.get(needle, 0.0), renumbered.get(needle, 0.0), of_text.get(needle, 0.0))
-            for needle in sorted(shares.keys() | renumbered.keys())
+            _candidate(needle, found.get(needle, _NOTHING), renumbered.get(needle, _NOTHING))
+            for needle in sorted(found.keys() | renumbered.keys())
         ]
 
     def locate(self, needle: int, haystack: Haystack, *, renumbered: bool = False) -> Match | None:
@@ -224,6 +232,19 @@ class ContainmentIndex:
         return found
 
 
+class Shares(NamedTuple):
+    """What a needle and a text have in common, as `Candidate` says it."""
+
+    of_needle: float
+    of_text: float
+    own: float
+    own_of_text: float
+
+
+_NOTHING = Shares(0.0, 0.0, 0.0, 0.0)
+_WHOLE = Shares(1.0, 0.0, 1.0, 0.0)
+
+
 class SharedGrams:
     """The n-grams of many needles, those left out that too many documents of one set have."""
 
@@ -246,37 +267,50 @@ class SharedGrams:
         holders = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         wanted = [of_needle for of_needle, is_wanted in zip(grams, inside, strict=True) if is_wanted]
         every = np.concatenate([*wanted, np.empty(0, dtype=np.uint64)])
-        telling = ~_is_boilerplate(every, holders, np.array(documents, dtype=np.int64).reshape(-1, 2))
+        telling, own = _evidence(every, holders, np.array(documents, dtype=np.int64).reshape(-1, 2))
         self.telling = np.bincount(holders[telling], minlength=len(sizes))
         """Telling n-grams of each needle."""
         too_few = self.telling < np.minimum(sizes, least)
         self.telling[too_few] = 0
         telling &= ~too_few[holders]
-        self.table = GramTable.of(every[telling], holders[telling])
+        own &= telling
+        self._own = np.bincount(holders[own], minlength=len(sizes))
+        self._least = least
+        # A needle that shares the n-gram with another document stands in the table as its complement, below 0.
+        self.table = GramTable.of(every[telling], np.where(own, holders, ~holders)[telling])
 
-    def shares(self, grams: NDArray[np.uint64]) -> tuple[dict[int, float], dict[int, float]]:
-        """For each needle that shares an n-gram with a text: the share of its n-grams, and of the text's n-grams."""
+    def shares(self, grams: NDArray[np.uint64]) -> dict[int, Shares]:
+        """What each needle that shares an n-gram with a text has in common with it."""
         import numpy as np
 
         _, found = self.table.known(grams)
         if len(found) == 0:
-            return {}, {}
+            return {}
         distinct, repeats = np.unique(found, return_counts=True)
-        holders, origin = self.table.holders_of(distinct)
-        needles, of_needle = np.unique(holders, return_inverse=True)
+        marked, origin = self.table.holders_of(distinct)
+        is_own = marked >= 0
+        needles, of_needle = np.unique(np.where(is_own, marked, ~marked), return_inverse=True)
+        telling, own = self.telling[needles], self._own[needles]
         shared = np.bincount(of_needle)
-        covered = np.bincount(of_needle, weights=repeats[origin])
-        named = needles.tolist()
-        return (
-            dict(zip(named, (shared / self.telling[needles]).tolist(), strict=True)),
-            dict(zip(named, (covered / len(grams)).tolist(), strict=True)),
+        shared_own = np.bincount(of_needle, weights=is_own)
+        enough = own >= max(1, self._least)
+        own_share = np.where(enough, shared_own / np.maximum(own, 1), shared == telling)
+        columns = (
+            shared / telling,
+            np.bincount(of_needle, weights=repeats[origin]) / len(grams),
+            own_share,
+            np.bincount(of_needle, weights=repeats[origin] * is_own) / len(grams),
         )
+        return {
+            needle: Shares(*values)
+            for needle, *values in zip(needles.tolist(), *(column.tolist() for column in columns), strict=True)
+        }
 
     def tells(self, needle: int, grams: NDArray[np.uint64]) -> list[bool]:
         """For each of a needle's n-grams whether it tells the needle from others."""
         places, found = self.table.known(grams)
         holders, origin = self.table.holders_of(found)
-        told = set(places[origin[holders == needle]].tolist())
+        told = set(places[origin[(holders == needle) | (holders == ~needle)]].tolist())
         return [place in told for place in range(len(grams))]
 
 
@@ -341,14 +375,19 @@ def _documents(needles: Sequence[Needle], tokens: Sequence[Tokens]) -> list[tupl
     return found
 
 
-def _is_boilerplate(
+def _candidate(needle: int, exact: Shares, renumbered: Shares) -> Candidate:
+    return Candidate(needle, exact.of_needle, renumbered.of_needle, exact.of_text, exact.own, exact.own_of_text)
+
+
+def _evidence(
     grams: NDArray[np.uint64], holders: NDArray[np.int32], documents: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """For each pair of n-gram and needle whether too many documents of the needle's set have the n-gram."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """For each pair of n-gram and needle: whether the n-gram is telling (not too many documents of the needle's set
+    have it), and whether it is the document's own (no other has it)."""
     import numpy as np
 
     if len(grams) == 0:
-        return np.zeros(0, dtype=np.bool_)
+        return np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
     group, document = documents[holders].T
     order = np.lexsort((document, group, grams))
     first_of_gram = np.ones(len(grams), dtype=np.bool_)
@@ -360,9 +399,10 @@ def _is_boilerplate(
     sets, sizes = np.unique(np.unique(documents, axis=0)[:, 0], return_counts=True)
     limit_of = dict(zip(sets.tolist(), map(common_from, sizes.tolist()), strict=True))
     limits = np.array([limit_of[one] for one in group[order][first_of_gram].tolist()])
-    boilerplate = np.empty(len(grams), dtype=np.bool_)
-    boilerplate[order] = (held_by > limits)[run]
-    return boilerplate
+    telling, own = np.empty((2, len(grams)), dtype=np.bool_)
+    telling[order] = (held_by <= limits)[run]
+    own[order] = (held_by == 1)[run]
+    return telling, own
 
 
 def _distinct(grams: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -60,6 +60,14 @@ class Contamination:
     """What of the document the share is of."""
     span: str
     """The longest run of shared n-grams, as written in the record."""
+    own: float = 1.0
+    """The share of those n-grams that no other document of the set has (`excerpt`: of the record's n-grams). Without
+    them a passage or an instruction that several documents have was found, and none of the documents."""
+
+    @property
+    def strength(self) -> tuple[float, float]:
+        """What the best of a set is chosen by."""
+        return min(self.share, self.own), self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +128,9 @@ class EvaluationIndex:
         Sets in which something equal was found need no further evidence.
         """
         done: set[tuple[int, Kind]] = set()
-        for share, kind, candidate in sorted(
-            self._claims(candidates, words, least), key=lambda claim: (-claim[0], claim[1], claim[2].needle)
+        for share, own, kind, candidate in sorted(
+            self._claims(candidates, words, least),
+            key=lambda claim: (-min(claim[0], claim[1]), -claim[0], claim[2], claim[3].needle),
         ):
             part = self._parts[candidate.needle]
             if part.set in equal or (part.set, kind) in done:
@@ -134,21 +143,22 @@ class EvaluationIndex:
                 continue
             done.add((part.set, kind))
             measured = share if kind == "excerpt" else match.share
-            yield Contamination(part.set, part.document, told, measured, part.name, match.span)
+            yield Contamination(part.set, part.document, told, measured, part.name, match.span, own)
 
     def _claims(
         self, candidates: Sequence[Candidate], words: int, least: float
-    ) -> Iterator[tuple[float, Kind, Candidate]]:
+    ) -> Iterator[tuple[float, float, Kind, Candidate]]:
+        """Share, share of what is the document's own, and what that may be."""
         for candidate in candidates:
             if self._index.words(candidate.needle) < self.ngram:
-                yield 1.0, "short", candidate
+                yield 1.0, 1.0, "short", candidate
                 continue
             if candidate.share >= least:
-                yield candidate.share, "contained", candidate
+                yield candidate.share, candidate.own, "contained", candidate
             elif candidate.renumbered >= least:
-                yield candidate.renumbered, "renumbered", candidate
+                yield candidate.renumbered, 1.0, "renumbered", candidate
             if candidate.of_text >= least and words >= _EXCERPT_NGRAMS * self.ngram:
-                yield candidate.of_text, "excerpt", candidate
+                yield candidate.of_text, candidate.own_of_text, "excerpt", candidate
 
 
 class Turn(NamedTuple):
@@ -304,10 +314,10 @@ def _words(text: str) -> int:
 
 
 def _largest(found: Iterable[Contamination]) -> list[Contamination]:
-    """The first of the largest share of each set and kind."""
+    """The first of the strongest of each set and kind."""
     best: dict[tuple[int, str], Contamination] = {}
     for one in found:
         key = (one.set, one.kind)
-        if key not in best or one.share > best[key].share:
+        if key not in best or one.strength > best[key].strength:
             best[key] = one
     return [best[key] for key in sorted(best)]

@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from workbench.text.normalise import dropped_characters, folded
+from workbench.text.normalise import dropped_characters, folded, without_tags
 from workbench.text.shingles import UNSPACED_CHARACTER
 from workbench.text.tokenising import character_classes
 
@@ -71,7 +71,7 @@ def read_tokens(pieces: Sequence[str]) -> Tokens:
     text = _BREAK.join(pieces)
     if text.count(_BREAK) >= len(pieces):
         text = _BREAK.join(piece.replace(_BREAK, " ") for piece in pieces)
-    text += _BREAK
+    text = without_tags(text) + _BREAK
     if text.isascii():
         codes = np.frombuffer(text.lower().encode("ascii"), dtype=np.uint8)
     else:

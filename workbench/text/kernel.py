@@ -184,6 +184,21 @@ def tokenise(data: Bytes, start: int, end: int, classes: Bytes, joined: Bytes, b
 
 
 @compiled
+def count_tokens(data: Bytes, classes: Bytes) -> int:
+    """How many tokens `tokenise` finds."""
+    count = 0
+    at = 0
+    inside = False
+    while at < len(data):
+        code, size = _code_point(data, at)
+        kind = classes[code]
+        count += kind == ALONE or (kind == WORD and not inside)
+        inside = kind == WORD
+        at += size
+    return count
+
+
+@compiled
 def _sort_in_place(ids: Ids, work: Ids, counts: Places) -> None:
     """Ascending order. Ids are hashes, so equal slices of their range hold about one id each: slice, then tidy up."""
     size = len(ids)

@@ -1,5 +1,5 @@
-"""py3langid's model, scored by compiled loops. Imported only when a text needs the model: brings numba and 0.8 s of
-loading, after which a text of 300 bytes takes some 20 microseconds.
+"""py3langid's model, scored by compiled loops. Imported only when a text needs the model: brings numba, and 0.8 s of
+unpacking the first time ever; what is unpacked stays in the user's cache, and processes share it.
 
     probabilities("Wie weit ist es bis zum Bahnhof?".encode())  ->  ("af", ..., "de", ...), [0.0004, ..., 0.92, ...]
 
@@ -9,14 +9,20 @@ root of the length, softmax. Codes of three letters (dialects, mostly) are left 
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from dataclasses import dataclass
+import os
+import shutil
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.core.paths import cache_dir
 from workbench.text.compiling import compiled
 
 NO_LANGUAGE = "zxx"
@@ -24,6 +30,8 @@ LONGEST = 4_000
 """Most bytes of a text."""
 
 
+_LAYOUT = 1
+"""Raised when the files of an unpacked model have another meaning."""
 _WEIGHT_UNIT = 512
 """Weights are held as 512ths in 16 bits: exact, for the model has them in half precision."""
 _SLOTS = 1 << 18
@@ -44,7 +52,7 @@ class _Model:
     processor keeps close by.
     """
 
-    codes: tuple[str, ...]
+    codes: NDArray[np.str_]
     """`[languages]` ISO 639-1 codes, and `zxx`."""
     edges: NDArray[np.int64]
     """`[262144]` hash table: key (state and byte) and state after it; -1 for an empty slot."""
@@ -64,34 +72,76 @@ class _Model:
 
 def probabilities(data: bytes) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """The language codes and the probability of each for at most 4,000 UTF-8 bytes, `[languages]` float32."""
-    model = _model()
-    scores = np.zeros(len(model.codes), dtype=np.float32)
-    found = np.empty(len(data), dtype=np.int32)
-    seen = _features(np.frombuffer(data, dtype=np.uint8), model.edges, model.fall_back, model.feature, found)
-    _score(found[:seen], model.weights, model.logarithms, model.prior, model.again, len(data), scores)
-    return model.codes, scores
+    codes, arrays = _model()
+    return codes, _probabilities(np.frombuffer(data, dtype=np.uint8), *arrays)
+
+
+def most_probable(data: bytes) -> tuple[str, float]:
+    """The most probable of them, and its probability."""
+    codes, arrays = _model()
+    best, probability = _most_probable(np.frombuffer(data, dtype=np.uint8), *arrays)
+    return codes[best], float(probability)
 
 
 @lru_cache(maxsize=1)
-def _model() -> _Model:
+def _model() -> tuple[tuple[str, ...], tuple[NDArray[Any], ...]]:
+    """The codes, and all that the compiled loops need, in the order of `_Model`."""
+    unpacked = cache_dir() / "languages" / f"py3langid-{version('py3langid')}-{_LAYOUT}"
+    model = _loaded(unpacked)
+    if model is None:
+        model = _from_py3langid()
+        # A cache that cannot be written costs time only.
+        with contextlib.suppress(OSError):
+            _save(model, unpacked)
+    _, *arrays = (getattr(model, part.name) for part in fields(_Model))
+    return tuple(model.codes.tolist()), tuple(arrays)
+
+
+def _loaded(unpacked: Path) -> _Model | None:
+    """The arrays of a folder, read where they lie on disk; None if they are not all there."""
+    try:
+        arrays = {part.name: np.load(unpacked / f"{part.name}.npy", mmap_mode="r") for part in fields(_Model)}
+    except (OSError, ValueError, EOFError):
+        return None
+    return _Model(**{name: np.asarray(array) for name, array in arrays.items()})
+
+
+def _save(model: _Model, unpacked: Path) -> None:
+    """Writes the arrays aside, then puts them in the place of a damaged folder; another process may be faster."""
+    aside = unpacked.with_name(f"{unpacked.name}.{os.getpid()}")
+    try:
+        aside.mkdir(parents=True)
+        for part in fields(_Model):
+            np.save(aside / f"{part.name}.npy", getattr(model, part.name))
+        shutil.rmtree(unpacked, ignore_errors=True)
+        aside.rename(unpacked)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _from_py3langid() -> _Model:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     logging.getLogger("py3langid").setLevel(logging.WARNING)
     whole = LanguageIdentifier.from_model_file(MODEL_FILE)
     columns = [column for column, code in enumerate(whole.nb_classes) if len(code) == 2 or code == NO_LANGUAGE]
-    codes = tuple(whole.nb_classes[column] for column in columns)
+    codes = [whole.nb_classes[column] for column in columns]
+    again = [(first, column) for column, first in enumerate(map(codes.index, codes)) if first != column]
     edges, fall_back = _trie(np.asarray(whole.tk_nextmove), np.asarray(whole.tk_row, dtype=np.int32) << 8)
-    return _Model(
-        codes=codes,
+    model = _Model(
+        codes=np.array(codes),
         edges=edges,
         fall_back=fall_back,
         feature=np.asarray(whole.tk_output, dtype=np.int32),
         weights=np.rint(whole.nb_ptc[:, columns] * np.float32(_WEIGHT_UNIT)).astype(np.int16, order="C"),
         prior=np.ascontiguousarray(whole.nb_pc[columns], dtype=np.float32),
         logarithms=(np.log1p(np.arange(LONGEST + 1)) / _WEIGHT_UNIT).astype(np.float32),
-        again=np.array([(first, column) for column, first in enumerate(map(codes.index, codes)) if first != column])
-        .reshape(-1, 2),
+        again=np.array(again, dtype=np.int64).reshape(-1, 2),
     )
+    for part in fields(_Model):
+        # as read from disk: compiled loops tell arrays that can be written from others
+        getattr(model, part.name).flags.writeable = False
+    return model
 
 
 def _trie(next_state: NDArray[Any], row_start: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -152,9 +202,14 @@ def _features(data: Any, edges: Any, fall_back: Any, feature: Any, found: Any) -
 
 
 @compiled
-def _score(found: Any, weights: Any, logarithms: Any, prior: Any, again: Any, length: Any, scores: Any) -> None:
-    """Probability of each language `[languages]`, of a text of so many bytes, from its features, which it sorts."""
+def _probabilities(
+    data: Any, edges: Any, fall_back: Any, feature: Any, weights: Any, prior: Any, logarithms: Any, again: Any
+) -> Any:
+    """Probability of each language `[languages]`."""
+    found = np.empty(len(data), dtype=np.int32)
+    found = found[: _features(data, edges, fall_back, feature, found)]
     found.sort()
+    scores = np.zeros(len(prior), dtype=np.float32)
     times = 0
     for place in range(len(found)):
         times += 1
@@ -163,8 +218,18 @@ def _score(found: Any, weights: Any, logarithms: Any, prior: Any, again: Any, le
             times = 0
     if len(found):
         scores += prior
-    scores[:] = np.exp((scores - scores.max()) / max(1.0, length**0.5))
+    scores[:] = np.exp((scores - scores.max()) / max(1.0, len(data) ** 0.5))
     scores /= scores.sum()
     for pair in range(len(again)):
         scores[again[pair, 0]] += scores[again[pair, 1]]
         scores[again[pair, 1]] = 0
+    return scores
+
+
+@compiled
+def _most_probable(
+    data: Any, edges: Any, fall_back: Any, feature: Any, weights: Any, prior: Any, logarithms: Any, again: Any
+) -> Any:
+    scores = _probabilities(data, edges, fall_back, feature, weights, prior, logarithms, again)
+    best = scores.argmax()
+    return best, scores[best]

@@ -81,6 +81,7 @@ class NearDuplicateSearch:
         self.settings = settings
         self.rows = RowStore(settings.bands, scratch, spill_above)
         self._groups: list[NDArray[np.uint64]] = []
+        self._marks: list[NDArray[np.uint64]] = []
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -89,7 +90,10 @@ class NearDuplicateSearch:
         """Adds rows. Rows of different groups (`[n] uint64`; all in group 0 if None) are never compared."""
         import numpy as np
 
+        from workbench.text.buckets import marks
+
         self.rows.add(sketches)
+        self._marks.append(marks(sketches.shingles, sketches.offsets))
         self._groups.append(np.zeros(len(sketches), dtype=np.uint64) if groups is None else groups.astype(np.uint64))
 
     def groups(self) -> NDArray[np.uint64]:
@@ -99,6 +103,16 @@ class NearDuplicateSearch:
         if len(self._groups) != 1:
             self._groups = [np.concatenate([np.empty(0, dtype=np.uint64), *self._groups])]
         return self._groups[0]
+
+    def marks(self) -> NDArray[np.uint64]:
+        """`[n, 4]`: the mark of every row, as `workbench.text.buckets.marks` makes them."""
+        import numpy as np
+
+        from workbench.text.buckets import MARK_WORDS
+
+        if len(self._marks) != 1:
+            self._marks = [np.concatenate([np.empty((0, MARK_WORDS), dtype=np.uint64), *self._marks])]
+        return self._marks[0]
 
     def keys(self, band: int) -> NDArray[np.uint64]:
         """`[n]`: the key of every row in one band."""
@@ -178,6 +192,7 @@ class _Connecting:
         self._search = search
         self._rows = rows
         self._sizes = search.rows.counts()[rows]
+        self._marks = search.marks()
         self._parents = np.arange(len(rows))
         self._slots = np.full(len(rows), -1)
         self._capped = np.zeros(len(rows), dtype=np.bool_)
@@ -208,7 +223,7 @@ class _Connecting:
             ids, starts = self._search.rows.shingles(self._rows[some])
             left, right = np.empty((2, len(some)), dtype=np.int64)
             found = Found(left, right, np.empty(len(some)), np.zeros(2, dtype=np.int64))
-            compared = Compared(some, cuts, ids, starts, self._sizes[some])
+            compared = Compared(some, cuts, ids, starts, self._sizes[some], self._marks[self._rows[some]])
             connect(compared, known, found, threshold, BUCKET_COMPARISONS, LEAST_COMPARISONS)
             edges, checked = found.counts.tolist()
             self._checked += checked

@@ -8,7 +8,9 @@
     known/manifest.json            settings, and the names of the segments; replaced as a whole, last
     known/segments/FOLDER/         one segment each (see near_segment.py)
 
-An extension killed at any point leaves the index as it was; the same name twice changes nothing.
+A name stands for some data. The same name with the same rows changes nothing; with other rows, it is the data curated
+in another way, and they take the place of the earlier ones. An extension killed at any point leaves the index as it was
+or as it should become.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from workbench.core.errors import UsageError
-from workbench.core.fingerprints import short_id
+from workbench.core.fingerprints import file_sha256, short_id
 from workbench.core.parts import read_model, write_model
 from workbench.core.wire import Wire
 from workbench.text.near_duplicates import NearDuplicateSearch
-from workbench.text.near_segment import EXACT_KEY, SEGMENT, Segment, SegmentInfo, check_settings
+from workbench.text.near_segment import EXACT_KEY, ROWS, SEGMENT, Segment, SegmentInfo, check_settings
 from workbench.text.row_store import portions
 from workbench.text.sketch import SketchSettings
 
@@ -264,10 +266,10 @@ class _Lookup:
                     self._indexed[row[pair]] = there[pair]
 
 
-def add_segment(path: Path, segment: Path, name: str) -> bool:
-    """Adds a segment to the index in the directory `path`, which is made if need be; False if the name is there.
+def add_segment(path: Path, segment: Path, name: str) -> Literal["added", "replaced"] | None:
+    """Adds a segment to the index in the directory `path`, which is made if need be; None if the name has these rows.
 
-    UsageError if index and segment were made with different settings.
+    Other rows of the same name are replaced. UsageError if index and segment were made with different settings.
     """
     info = read_model(segment / SEGMENT, SegmentInfo)
     with _locked(path):
@@ -279,21 +281,41 @@ def add_segment(path: Path, segment: Path, name: str) -> bool:
                 where=str(path),
                 next_step="use the same curate.near_duplicates settings, or name another directory for a new index",
             )
-        if name in manifest.segments:
-            return False
-        folder = short_id(name)
-        target = path / _SEGMENTS / folder
-        aside = target.with_name(f".{folder}.tmp")
-        for leftover in (aside, target):  # of an extension that was killed: no manifest names it
-            shutil.rmtree(leftover, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for part in sorted(segment.iterdir()):
-            shutil.copyfile(part, aside / part.name)
-            _sync(aside / part.name)
-        aside.rename(target)
-        _sync(target.parent)
+        before = manifest.segments.get(name)
+        rows = file_sha256(segment / ROWS)
+        if before is not None and _has_rows(path / _SEGMENTS / before, rows):
+            return None
+        _remove_leftovers(path / _SEGMENTS, manifest)
+        folder = short_id([name, rows])
+        _copy(segment, path / _SEGMENTS / folder)
         write_model(path / MANIFEST, manifest.model_copy(update={"segments": {**manifest.segments, name: folder}}))
-    return True
+    return "added" if before is None else "replaced"
+
+
+def _has_rows(folder: Path, rows: str) -> bool:
+    """Whether the segment in `folder` is there and has the rows with this hash."""
+    return (folder / ROWS).is_file() and file_sha256(folder / ROWS) == rows
+
+
+def _remove_leftovers(segments: Path, manifest: IndexManifest) -> None:
+    """Deletes what no manifest names: of an extension that was killed, or replaced by the one before this.
+
+    A segment that is being replaced stays until the next extension, so that whoever is reading it can finish.
+    """
+    for folder in segments.iterdir() if segments.is_dir() else ():
+        if folder.name not in manifest.segments.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(segment: Path, target: Path) -> None:
+    """Copies the files of a segment; they are on disk under this name all together or not at all."""
+    aside = target.with_name(f".{target.name}.tmp")
+    aside.mkdir(parents=True)
+    for part in sorted(segment.iterdir()):
+        shutil.copyfile(part, aside / part.name)
+        _sync(aside / part.name)
+    aside.rename(target)
+    _sync(target.parent)
 
 
 def _manifest(path: Path) -> IndexManifest | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence, Set
 
+from workbench.text.compiling import numba_is_used
 from workbench.text.normalise import WORD, words
 
 # Han, Hiragana, Katakana (full and half width), Thai, Lao, Tibetan, Myanmar, Khmer.
@@ -22,8 +23,8 @@ _UNSPACED = (
 )
 UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 """A character of a script without spaces: a token by itself if it is a letter."""
-_WORDS_APART = bytes(code if WORD.match(chr(code)) else 0x20 for code in range(256))
-"""ASCII with a space for all that is no part of a word."""
+_WORD_OR_NOT = bytes(0x77 if WORD.match(chr(code)) else 0x20 for code in range(256))
+"""ASCII with a `w` for each character of a word and a space for all others."""
 _TOKEN = re.compile(rf"(?=\w)[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
 
 
@@ -35,10 +36,20 @@ def tokens(text: str) -> list[str]:
 
 
 def token_count(text: str) -> int:
-    """`len(tokens(text))`, for ASCII in a fifth of the time."""
+    """`len(tokens(text))` in a fraction of the time."""
     if text.isascii():
-        return len(text.encode().translate(_WORDS_APART).split())
-    return len(tokens(text))
+        return (b" " + text.encode().translate(_WORD_OR_NOT)).count(b" w")
+    return _counted(text) if numba_is_used() else len(tokens(text))
+
+
+def _counted(text: str) -> int:
+    import numpy as np
+
+    from workbench.text.kernel import count_tokens  # 0.3 s: numba
+    from workbench.text.tokenising import character_classes
+
+    data = np.frombuffer(text.lower().encode("utf-8", "surrogatepass"), dtype=np.uint8)
+    return int(count_tokens(data, character_classes()))
 
 
 def token_places(text: str) -> list[tuple[int, int]]:

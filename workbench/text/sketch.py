@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SHINGLING = "words-or-unspaced-characters-1"
 """Raised whenever `text.shingles.tokens` finds other tokens in the same text."""
 
+EXACT_FORM = "same-text-2"
+"""Raised whenever `text.normalise.same_text` gives another spelling to the same text: saved indexes hold its hash."""
+
 _BAND_FACTOR = 0x9E3779B97F4A7C15
 
 
@@ -61,7 +64,8 @@ class SketchSettings:
         """Names all of it: sketches are comparable when their fingerprints are equal."""
         return (
             f"threshold={self.threshold!r} ngram={self.ngram} num_perm={self.num_perm} bands={self.bands}x{self.rows} "
-            f"scheme={SCHEME} seed={SEED} hash={HASH} ids=xxh64 shingling={SHINGLING}"
+            f"scheme={SCHEME} seed={SEED} hash={HASH} ids=xxh64 shingling={SHINGLING} "
+            f"exact={EXACT_FORM}"
         )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _DATASETS_DIR = "datasets_cfg"
 _SUITES_DIR = "evals"
+_OTHER_NAME = "give the output another name"
 _SECTIONS = ("seed", "model", "endpoints", "curate", "train")
 """What `workbench.yaml` says about the cleaning of a file; `train` for the length it will read."""
 
@@ -87,12 +88,12 @@ def curate(
       workbench curate data.jsonl --model ./my-model --max-length 2048
       workbench curate data.jsonl --set curate.near_duplicates.threshold=0.8
     """
-    from workbench.loop.adhoc import typed_card
+    from workbench.loop.adhoc import files_read, typed_card
     from workbench.loop.plan import build_curate_plan
     from workbench.loop.run import refuse_unwritable
     from workbench.models.token_counts import tokenizer_fingerprint
 
-    outputs = _Outputs(out, dropped, export_lsh)
+    outputs = _Outputs(out, dropped, export_lsh, index)
     outputs.check()
     project: Project = context.obj.project
     names = [] if no_suites else suites or _all_suites(project)
@@ -103,19 +104,23 @@ def curate(
     if model is not None:
         tokenizer_fingerprint(config.model, project.root)  # refuses a model that is not there
     plan = build_curate_plan(config, project.root, card, others)
+    outputs.refuse_inputs(files_read(plan, project.root))
     if dry_run:
         _show_dry_run(project, plan, card, json=json)
         return
     refuse_unwritable(project)
     request = Request(project, project.root, [], command="workbench " + shlex.join(sys.argv[1:]))
     result = start_plan(request, config, plan, {node.name for node in plan.nodes}, None, quiet=quiet or json)
+    problem: dict[str, str | int] | None = None
     if result.exit_code != 0:
         output.say(f"{result.status}: {result.message}")
-        if json:
-            output.print_json({"error": {"message": result.message, "exit_code": int(result.exit_code)}})
+        problem = {"message": result.message, "exit_code": int(result.exit_code)}
+    if (curated := result.artifacts.get("curate")) is not None:
+        _show(curated, result.artifacts[f"ingest:{card.name}"], outputs.write(curated), problem, json=json)
+    elif json:
+        output.print_json({"error": problem})
+    if problem:
         raise typer.Exit(result.exit_code)
-    curated, ingested = result.artifacts["curate"], result.artifacts[f"ingest:{card.name}"]
-    _show(curated, ingested, outputs.write(curated), json=json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +130,41 @@ class _Outputs:
     kept: Path | None
     dropped: Path | None
     signatures: Path | None
+    index: Path | None
+    """The directory of the saved index, in which no other file belongs."""
 
     def check(self) -> None:
         """UsageError for a file that cannot be written, before the work."""
         from workbench.core.errors import UsageError
         from workbench.curate.export import SUFFIXES, check_export
+        from workbench.loop.adhoc import refuse_unstorable
 
+        for path in (*self._files(), self.index):
+            if path is not None:
+                refuse_unstorable(path)
         for path, suffixes in ((self.kept, SUFFIXES), (self.dropped, (".jsonl",)), (self.signatures, (".parquet",))):
             if path is not None:
                 check_export(path, suffixes)
-        given = [path.resolve() for path in (self.kept, self.dropped, self.signatures) if path is not None]
-        if len(set(given)) < len(given):
-            raise UsageError("two outputs have the same name", where=str(given[0]))
+        given = self._files()
+        for position, path in enumerate(given):
+            if any(_is_same(path, other) for other in given[:position]):
+                raise UsageError("two outputs have the same name", where=str(path))
+            if self.index is not None and path.resolve().is_relative_to(self.index.resolve()):
+                raise UsageError("lies in the saved index", where=str(path), next_step=_OTHER_NAME)
+
+    def refuse_inputs(self, inputs: list[Path]) -> None:
+        """UsageError for an output that is one of the files that are read, under whatever name."""
+        from workbench.core.errors import UsageError
+
+        for path in inputs:
+            if any(_is_same(path, output) for output in self._files()):
+                raise UsageError("is read, so it cannot be written", where=str(path), next_step=_OTHER_NAME)
+            if self.index is not None and path.resolve().is_relative_to(self.index.resolve()):
+                problem = "is read, so its directory cannot be a saved index"
+                raise UsageError(problem, where=str(path), next_step="name a directory of its own with --index")
+
+    def _files(self) -> list[Path]:
+        return [path for path in (self.kept, self.dropped, self.signatures) if path is not None]
 
     def write(self, curated: Artifact) -> dict[str, dict[str, str | int]]:
         """Writes them; what was written, with the number of rows."""
@@ -152,6 +180,11 @@ class _Outputs:
             rows = write_signatures(curated, self.signatures)
             written["signatures"] = {"file": str(self.signatures), "rows": rows}
         return written
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file: by name, by symbolic or by hard link."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _all_suites(project: Project) -> list[str]:
@@ -210,12 +243,19 @@ def _sets_limit(setting: str) -> bool:
 
 
 def _show(
-    curated: Artifact, ingested: Artifact, written: dict[str, dict[str, str | int]], *, json: bool
+    curated: Artifact,
+    ingested: Artifact,
+    written: dict[str, dict[str, str | int]],
+    problem: dict[str, str | int] | None,
+    *,
+    json: bool,
 ) -> None:
+    """The curation, also one that left nothing (`problem` says so)."""
     from workbench.loop.curated import curation_document, render_curation
 
     if json:
-        output.print_json({**curation_document(curated, ingested), "output": written})
+        error = {"error": problem} if problem else {}
+        output.print_json({**curation_document(curated, ingested), "output": written, **error})
         return
     output.print_text(render_curation(curated, ingested))
     for what, file in written.items():

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from workbench.core.curation import CurateConfig
 from workbench.core.records import Message, Record
 from workbench.curate.filters.contract import DatasetFilter, Subject, Verdict
-from workbench.text.normalise import normalised
+from workbench.text.normalise import normalised, same_text
 from workbench.text.shingles import tokens
 from workbench.text.union_find import UnionFind
 
@@ -229,7 +229,7 @@ def _last_user_turn(record: Record) -> str:
 def _said(turn: Message) -> tuple[str, ...]:
     """Who says what, in one spelling; a full stop at the end makes no difference."""
     calls = (text for call in turn.tool_calls for text in (call.name, normalised(call.arguments)))
-    return turn.role, normalised(turn.content).rstrip(".!。！ "), *calls
+    return turn.role, same_text(turn.content).rstrip(".!。！ "), *calls
 
 
 def _hash(parts: tuple[str, ...]) -> int:

@@ -7,6 +7,7 @@
     user: "Name a prime."   assistant: "nan"                          ->  flag  empty_output: perhaps a missing value
     user: "Name a prime."   assistant: "7"                            ->  nothing: short is not empty
     user: "The phone number, or N/A?"   assistant: "N/A"              ->  nothing: asked for
+    user: "Give me an empty code block."   assistant: "```\\n```"      ->  nothing: asked for
     user: "Weather?"        assistant: "" + a tool call               ->  nothing: the call is the answer
 """
 
@@ -27,6 +28,7 @@ _SAYS_NOTHING = frozenset(
 )
 _MISSING_VALUE = frozenset({"nan", "null", "undefined", "<na>", "nil"})
 _EMPTY_BLOCK = re.compile(r"```\w{0,20}\s*```\s*\Z")
+_ASKS_FOR_A_BLOCK = re.compile(r"```|\b(?:empty|blank)\b|\bcode[- ]?(?:block|fence)s?\b|\bfence\b", re.IGNORECASE)
 _PRINTS = re.compile(
     r"```|\b(?:print\w*|outputs?|program|script|code|function|command|query|sql|python|java(?:script)?|json|c\+\+"
     r"|value|label|classif\w+|shell|bash)\b",
@@ -54,6 +56,8 @@ def _emptiness(subject: Subject) -> list[Verdict]:
     if _NOTHING.match(bare):
         return [Verdict("empty_output", "drop", f"the answer says only {bare[:60]!r}")]
     if _EMPTY_BLOCK.match(bare):
+        if _ASKS_FOR_A_BLOCK.search(subject.record.prompt()):
+            return []
         return [Verdict("empty_output", "drop", "the answer is an empty code block")]
     said = bare.lower().rstrip(".!")
     if said not in _SAYS_NOTHING | _MISSING_VALUE:

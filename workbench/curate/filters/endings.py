@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from workbench.core.curation import CurateConfig
 from workbench.curate.filters.contract import Filter, Subject, Verdict
-from workbench.text.normalise import normalised
+from workbench.text.normalise import same_text
 
 
 def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
@@ -19,8 +19,8 @@ def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
         return []
     if chosen.content.strip() == rejected.content.strip():
         return [Verdict("identical_endings", "drop", "the chosen and the rejected ending are the same")]
-    if normalised(chosen.content) == normalised(rejected.content):
-        return [Verdict("ends_equal", "flag", "the endings differ in case, white space or forms of characters alone")]
+    if same_text(chosen.content) == same_text(rejected.content):
+        return [Verdict("ends_equal", "flag", "the endings differ in case, width and white space alone")]
     return []
 
 

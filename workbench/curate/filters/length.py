@@ -3,10 +3,12 @@
     min_answer_chars 3, assistant: "7"                             ->  drop  too_short: 1 character, at least 3 wanted
     max_words 2000, a document of 2,417 words                       ->  drop  too_long: 2417 words, at most 2000 wanted
     user: "Write an essay about bees."   assistant: "Bees fly."     ->  flag  short_answer
+    assistant: ""                                                  ->  nothing here: `empty_output` says it
     user: "Positive or negative?"        assistant: "positive"      ->  nothing
 
-A short answer is not a bad one: labels and extracted words are right. By default only blank answers are too short, no
-record is too long (`tokens` says what training would cut), and few words are noted only where the task asks for many.
+A short answer is not a bad one: labels and extracted words are right. By default no answer is too short (a blank one is
+`empty_output`; where that filter is left out, it is too short), no record is too long (`tokens` says what training
+would cut), and few words are noted only where the task asks for many.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
     short for their task."""
     verdicts = []
     answer = subject.answer if len(subject.answer) > 1000 else subject.answer.strip()
-    if len(answer) < config.min_answer_chars and not subject.calls_tools:
+    is_said_elsewhere = not answer and (config.filters is None or "empty_output" in config.filters)
+    if len(answer) < config.min_answer_chars and not subject.calls_tools and not is_said_elsewhere:
         characters = f"{len(answer)} {'character' if len(answer) == 1 else 'characters'}"
         verdicts.append(Verdict("too_short", "drop", f"{characters}, at least {config.min_answer_chars} wanted"))
     if 0 < len(answer) < _FEW_CHARACTERS and _is_short_for_its_task(subject, answer):

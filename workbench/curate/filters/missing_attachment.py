@@ -4,9 +4,12 @@
     user: "<image>What is this?"                                 ->  drop  missing_attachment
     user: "Describe the image below."                            ->  drop  missing_attachment
     user: "Summarize the following article."                     ->  drop  missing_attachment: nothing follows
+    user: "Summarize the following text:"                        ->  drop  missing_attachment: nor after the colon
+    user: "Based on the passage above, who is the king?"         ->  drop  missing_attachment: there is none above
     user: "Summarize the attached file."
       assistant: "I don't see a file. Could you send it again?"   ->  flag  missing_attachment: a right answer
     user: "Translate the following sentence: Good day."          ->  nothing: there it is
+    user: "Translate: The image below shows a cat."              ->  nothing: what follows the colon is the text
     user: "Write an e-mail about the attached report."           ->  nothing: an e-mail can be written
     user: "How do I use <video> in HTML?"                        ->  nothing
 
@@ -83,23 +86,36 @@ _OPENING = r"(?:\A|[.!?,] ?|\bplease )(?:" + any_of(
     "please can~you could~you kindly based~on look~at using given in from according~to see for refer~to here~is this~is"
 )
 _MISSING_MEDIA = re.compile(
-    rf"{_OPENING}\b[ ,]*)*(?:{_READS}\b[^.?!\n]{{0,80}}?\b)?(?:the |this |these |an? )?"
+    rf"{_OPENING}\b[ ,]*)*(?:{_READS}\b[^.?!:\n]{{0,80}}?\b)?(?:the |this |these |an? )?"
     rf"(?:{_WHICH} (?:\w+ )?(?:{_MEDIA}|{_DRAWN})|(?:{_MEDIA}|{_DRAWN}) (?:\w+ )?(?:{_SENT}|below|above|provided))\b",
     re.IGNORECASE,
 )
 _MISSING_FILE = re.compile(
-    rf"{_OPENING}\b[ ,]*)*{_READS}\b[^.?!\n]{{0,60}}?\b(?:the |this |these )?"
+    rf"{_OPENING}\b[ ,]*)*{_READS}\b[^.?!:\n]{{0,60}}?\b(?:the |this |these )?"
     rf"(?:{_SENT} (?:\w+ )?{_FILES}|{_FILES} {_SENT})\b",
     re.IGNORECASE,
+)
+_WITH_A_TEXT = any_of("based~on according~to using from in given going~by referring~to with~reference~to considering")
+_GOES_ON = any_of(
+    """
+    and to what who whom whose when where why how which is are was were does did do can could please write answer
+    explain list give find choose select determine identify name
+    """
 )
 _MISSING_TEXT = re.compile(
     rf"(?:please |can you |could you )?{_READS}\b[^.?!:\n\"“'‘«0-9]{{0,60}}?"
     rf"\bthe (?:(?:following|below|given|provided|above) (?:\w+ )?{_TEXTS}|{_TEXTS} (?:below|above))"
     rf"(?: {any_of('to into in from using by for as so with and according does do means?')}"
-    r"(?-i:(?: [a-z][a-z'’-]*,?| \d{1,3}){0,14}))?[.?!]?\Z"
+    r"(?-i:(?: [a-z][a-z'’-]*,?| \d{1,3}){0,14}))?[.?!:]?\Z"
+    rf"|(?:please |can you |could you )?{_READS}\b[^.?!:\n\"“'‘«0-9]{{0,60}}?\bthe (?:following|given) (?:\w+ )?"
+    rf"{_TEXTS}"
+    r"[^.?!:\n\"“'‘«0-9]{0,60}:\Z"
+    rf"|{_WITH_A_TEXT} the (?:(?:above|preceding) (?:\w+ )?{_TEXTS}|{_TEXTS} above)(?=[,.?]|\Z| {_GOES_ON}\b)"
+    r"[^.?!:\n\"“‘«0-9]{0,120}[.?]?\Z"
+    rf"|[^.?!:,\n\"“‘«]{{1,100}},? {_WITH_A_TEXT} the (?:(?:above|preceding) {_TEXTS}|{_TEXTS} above)[.?]?\Z"
     r"|(?!.{0,30}(?:编写|函数|程序|算法|写一|生成|创建|给定一))"
     r"[^。：:“\"\n]{0,30}(?:以下|下列|下面|给定|所给)的?[^。：:“\"\n，,]{0,8}"
-    r"(?:文章|文本|段落|句子|短文|诗歌|诗|代码|列表|图片|图像|表格|陈述|故事|文字|语句|短语)[^。：:“\"\n，,]{0,10}[。？！]?\Z",
+    r"(?:文章|文本|段落|句子|短文|诗歌|诗|代码|列表|图片|图像|表格|陈述|故事|文字|语句|短语)[^。：:“\"\n，,]{0,10}[。？！：:]?\Z",
     re.IGNORECASE,
 )
 _MISSES_IT = re.compile(
@@ -113,6 +129,8 @@ _MISSES_IT = re.compile(
     + r"|没有(?:提供|给出|给我|给定)|未提供|请(?:您)?提供|能提供|无法(?:看到|访问|查看)",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"\s*(?:task|question|q|instruction|prompt|problem|exercise|user|human) ?\d{0,3} ?[:：]\s*", re.I)
+_GIVEN = re.compile(r"[:：]\s*\S|[\"“«‘]\w")
 _LONGEST = 1200
 """Characters of a prompt: a longer one has what it speaks of."""
 _HAS_CONTENT = 100
@@ -121,7 +139,10 @@ _NEEDLES = (
     *("image", "picture", "photo", "painting", "attach", "enclosed", "upload", "screenshot", "video", "audio"),
     *("recording", "chart", "graph", "diagram", "figure", " map", "drawing", "illustration"),
 )
-_TEXT_NEEDLES = ("following", "below", "given", "provided", "above", "以下", "下列", "下面", "给定", "所给")
+_TEXT_NEEDLES = (
+    *("following", "below", "given", "provided", "above", "preceding"),
+    *("以下", "下列", "下面", "给定", "所给"),
+)
 
 
 def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
@@ -144,19 +165,28 @@ def _missing(subject: Subject, question: str) -> str | None:
     if len(question) > _LONGEST:
         return None
     lowered = question.lower()
+    if label := _LABEL.match(question):
+        question = question[label.end() :]
     instruction, _, rest = question.partition("\n")
     given = rest.strip()
     if given:
         stands_for_it = _PLACEHOLDER.match(given) and not _ABOUT_MARKUP.search(instruction)
         return given if stands_for_it else None
     if any(needle in lowered for needle in _NEEDLES) and not _has_context(subject):
-        found = _MISSING_MEDIA.search(instruction) or _MISSING_FILE.search(instruction)
+        task = _task(instruction)
+        found = _MISSING_MEDIA.search(task) or _MISSING_FILE.search(task)
         if found and not _names_it(instruction, found.end()):
             return found.group().strip(" .,!?")
     if not any(needle in lowered for needle in _TEXT_NEEDLES) or _has_context(subject):
         return None
     text = _MISSING_TEXT.match(instruction)
     return text.group() if text else None
+
+
+def _task(instruction: str) -> str:
+    """What comes before a quotation, or before a colon and the text behind it."""
+    given = _GIVEN.search(instruction)
+    return instruction if given is None else instruction[: given.start()]
 
 
 def _names_it(instruction: str, after: int) -> bool:

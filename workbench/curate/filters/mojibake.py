@@ -3,16 +3,18 @@
     "Itâ€™s a cafÃ©"              ->  repair  mojibake: "Itâ€™s a cafÃ©" became "It’s a café"
     "It\\x92s"                     ->  repair  mojibake: "It\\x92s" became "It’s"
     "What is â€™ in UTF-8?"        ->  flag    mojibake: the text speaks of encodings, perhaps it means what it says
+    "Ã is A with a tilde."         ->  flag    mojibake: à or Ã? A letter by itself is no evidence
     "The caf\\ufffd is closed."    ->  flag    mojibake: a character was lost, nobody can bring it back
 
 ftfy decides, and it decides only where the characters would make no sense in any language. What it would have to guess
-(`replace_lossy_sequences`) stays as it is. A text that is right is never changed.
+(`replace_lossy_sequences`) stays as it is. One place at least must be certain: it stands beside a letter or a digit,
+or nobody speaks of letters or of what something means, and it is not Ã or Â before a space.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from workbench.core.curation import CurateConfig
@@ -38,8 +40,16 @@ _SPEAKS_OF_ENCODINGS = re.compile(
     r"|乱码|文字化け|字符编码",
     re.IGNORECASE,
 )
+_SPEAKS_OF_CHARACTERS = re.compile(
+    r"\b(?:letters?|characters?|symbols?|signs?|alphabet\w*|tilde|circumflex|diacritics?|accents?|accented|umlauts?"
+    r"|mean(?:s|ing)?|stands? for|entit(?:y|ies)|buchstaben?|zeichen|bedeute[tn]|zirkumflex|letras?|caracter(?:es)?"
+    r"|significa|signifie|lettres?|caractères?|acentos?|símbolos?|буквы?|символы?|знаки?)\b|字符|文字|字母",
+    re.IGNORECASE,
+)
 _SUSPECT_START = re.compile("[\u0080-\u009f\u00ac\u00c2-\u00f4\u0102\u0139\u0393\u0420\u0421\u0432\u201a\u221a├┬]")
 """What a match of `_SUSPECT` begins with: looking for it first is five times as fast."""
+_REST = re.compile(f"\\A[{_CONTINUATION}]{{1,2}}")
+"""What may follow the first two characters of a sequence."""
 _SHOWN = 24
 """Characters shown on both sides of the first difference."""
 
@@ -53,17 +63,26 @@ def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
         count = text.count("\ufffd")
         lost = "1 character was" if count == 1 else f"{count} characters were"
         return [Verdict("mojibake", "flag", f"{lost} lost in decoding (U+FFFD)")]
-    if _is_suspect(text) and _SPEAKS_OF_ENCODINGS.search(text) and (fixed := _fix()(text)) != text:
-        return [Verdict("mojibake", "flag", f"{_difference(text, fixed)}, but the text speaks of encodings")]
-    return []
+    if not _is_suspect(text):
+        return []
+    if _SPEAKS_OF_ENCODINGS.search(text):
+        why = "the text speaks of encodings"
+    elif not _is_certain(text, text):
+        why = "it may be right"
+    else:
+        return []
+    fixed = _fix()(text)
+    return [Verdict("mojibake", "flag", f"{_difference(text, fixed)}, but {why}")] if fixed != text else []
 
 
 def repair(record: Record, config: CurateConfig) -> list[Repair]:
     """Text that was certainly decoded wrongly, decoded rightly; texts about encodings are left alone."""
     changes: list[tuple[str, str]] = []
+    turns = (*record.messages, record.chosen, record.rejected)
+    said = [record.text or "", *(turn.content for turn in turns if turn is not None)]
 
     def fixed(text: str) -> str:
-        if not _is_suspect(text) or _SPEAKS_OF_ENCODINGS.search(text):
+        if not _is_suspect(text) or _SPEAKS_OF_ENCODINGS.search(text) or not _is_certain(text, "\n".join(said)):
             return text
         better = _fix()(text)
         if better != text:
@@ -79,7 +98,34 @@ def repair(record: Record, config: CurateConfig) -> list[Repair]:
 def _is_suspect(text: str) -> bool:
     if text.isascii():
         return False
-    return any(_SUSPECT.match(text, found.start()) for found in _SUSPECT_START.finditer(text))
+    return next(_suspects(text), None) is not None
+
+
+def _suspects(text: str) -> Iterator[re.Match[str]]:
+    for found in _SUSPECT_START.finditer(text):
+        if suspect := _SUSPECT.match(text, found.start()):
+            yield suspect
+
+
+def _is_certain(text: str, said: str) -> bool:
+    """Whether any place of `text` cannot be right; `said` is everything in the record."""
+    alone = False
+    for suspect in _suspects(text):
+        if suspect.group().endswith(" "):
+            continue
+        if _touches_a_word(text, suspect):
+            return True
+        alone = True
+    return alone and not _SPEAKS_OF_CHARACTERS.search(said)
+
+
+def _touches_a_word(text: str, suspect: re.Match[str]) -> bool:
+    """Whether letters or digits stand on either side; digits also across a space, as in `20 Â°`."""
+    if len(suspect.group()) == 1:
+        return True
+    before = text[max(0, suspect.start() - 2) : suspect.start()]
+    after = _REST.sub("", text[suspect.end() : suspect.end() + 4])
+    return before[-1:].isalnum() or after[:1].isalnum() or before.strip().isdigit() or after.strip()[:1].isdigit()
 
 
 @cache

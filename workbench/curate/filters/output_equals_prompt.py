@@ -16,7 +16,7 @@ import re
 
 from workbench.core.curation import CurateConfig
 from workbench.curate.filters.contract import Filter, Subject, Verdict
-from workbench.text.normalise import normalised
+from workbench.text.normalise import same_text
 
 _MAY_CHANGE_NOTHING = re.compile(
     r"\b(sort|order|arrange|rearrange|organi[sz]e|correct|fix|edit|proofread|rewrite|rephrase|paraphrase|format|clean"
@@ -50,10 +50,10 @@ def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
 
 
 def _repeated(question: str, subject: Subject) -> str | None:
-    answer = normalised(subject.answer)
-    if answer == normalised(question):
+    answer = same_text(subject.answer)
+    if answer == same_text(question):
         return "the whole prompt"
-    if len(subject.answer_tokens) >= _SHORTEST_INPUT and answer == normalised(_input_part(question)):
+    if len(subject.answer_tokens) >= _SHORTEST_INPUT and answer == same_text(_input_part(question)):
         return "the input in the prompt"
     return None
 

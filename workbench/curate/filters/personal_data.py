@@ -28,7 +28,7 @@ def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
     """One verdict per kind of personal data, with how often it came, where, and a hint at the first ones."""
     settings = config.personal_data
     found: dict[str, list[tuple[str, Found]]] = {}
-    for place, text in _texts(subject.record):
+    for place, text in texts_of(subject.record):
         for one in find(text, settings.kinds):
             found.setdefault(one.kind, []).append((place, one))
     action: Literal["drop", "flag"] = "drop" if settings.action == "drop" else "flag"
@@ -40,7 +40,7 @@ def repair(record: Record, config: CurateConfig) -> list[Repair]:
     settings = config.personal_data
     if settings.action != "mask":
         return []
-    present = {one.kind for _, text in _texts(record) for one in find(text, settings.kinds)}
+    present = {one.kind for _, text in texts_of(record) for one in find(text, settings.kinds)}
     repairs = []
     for kind in KINDS:
         if kind in present and f"pii_{kind}" not in config.actions:
@@ -49,7 +49,7 @@ def repair(record: Record, config: CurateConfig) -> list[Repair]:
     return repairs
 
 
-def _texts(record: Record) -> Iterator[tuple[str, str]]:
+def texts_of(record: Record) -> Iterator[tuple[str, str]]:
     """Every text of a record and what it is."""
     for turn in record.messages:
         is_answer = turn is record.messages[-1] and record.kind == "chat"
@@ -78,7 +78,7 @@ def _detail(found: list[tuple[str, Found]]) -> str:
 
 def _without(record: Record, kind: str) -> tuple[Record, int]:
     """The record with one kind masked throughout, under the id of its new content, and how often it was there."""
-    times = sum(len(find(text, (kind,))) for _, text in _texts(record))
+    times = sum(len(find(text, (kind,))) for _, text in texts_of(record))
     messages = tuple(_masked_turn(turn, kind) for turn in record.messages)
     chosen = _masked_turn(record.chosen, kind) if record.chosen else None
     rejected = _masked_turn(record.rejected, kind) if record.rejected else None

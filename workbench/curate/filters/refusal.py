@@ -3,6 +3,7 @@
     assistant: "I'm sorry, but I can't help with that."         ->  flag  refusal
     assistant: "I cannot believe how good this is!"             ->  nothing
     assistant: "I'm sorry for your loss."                       ->  nothing
+    assistant: "Say: \"I'm sorry, but I can't help with that.\""   ->  nothing: quoted
 
 Only the beginning of an answer is looked at. Refusals are flagged and never dropped: about one in seven of the answers
 in tool-call data refuses rightly, because no tool for it was given.
@@ -99,8 +100,17 @@ def refused(subject: Subject) -> str | None:
     may_refuse = any(stem in head for stem in _STEMS)
     if not may_refuse and (head.isascii() or not any(stem in head for stem in _OTHER_STEMS)):
         return None
-    found = _REFUSES.search(head)
+    found = next((found for found in _REFUSES.finditer(head) if not _is_quoted(head[: found.start()])), None)
     return found.group()[:80].strip(" ,.") if found else None
+
+
+def _is_quoted(before: str) -> bool:
+    """Whether a quotation is open after `before`, which has said something outside of it."""
+    if before.count('"') % 2:
+        return bool(before[: before.rindex('"')].strip())
+    opened = max(before.rfind(mark) for mark in "“„«「『")
+    is_open = max(before.rfind(mark, opened + 1) for mark in "”»」』“") < 0
+    return opened > 0 and is_open and bool(before[:opened].strip())
 
 
 FILTER = Filter("refusal", ("refusal",), check)

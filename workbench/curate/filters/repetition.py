@@ -5,11 +5,13 @@
     assistant: "1. Buy a litre of milk\\n2. Buy a litre of milk\\n..."   ->  drop  repetition: 7 of 8 lines are repeats
     assistant: "hahahahahaha..."                                         ->  drop  repetition: one piece 40 times
     assistant: "The root of x^2 is f('root of x^2')."                    ->  nothing: named twice
+    assistant: "If A is true, so is B. If A is false, so is C. ..."      ->  flag  repetition: no two sentences the same
     user: "Write it ten times." assistant: "I will not. I will not. ..."   ->  flag  repetition: asked for
     assistant: a song with its chorus, a table, code, labels, numbers     ->  nothing
     assistant: "No, no, no."                                             ->  nothing: too short to tell
 
-What is said twice and nothing more often, and is less than half of an answer, is flagged: it may be quoted. Verse and
+What is said twice and nothing more often, and is less than half of an answer, is flagged: it may be quoted. So are
+sentences or lines built alike of which few are the same word for word: cases, clauses, a figure of speech. Verse and
 lists may repeat twice as much as prose. Tables, code, columns of labels and rows of numbers may repeat as they
 like; fenced code is not counted.
 """
@@ -48,6 +50,9 @@ _ASKED_FOR = re.compile(
     r"|tongue[- ]twister|drill|dummy|test data)\b|重复|遍",
     re.IGNORECASE,
 )
+_PARALLEL = 3
+"""Sentences or lines from which an answer may be a row of them, built alike."""
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
 _ENUMERATOR = re.compile(r"\s*(?:[-*+•]|\(?\d{1,4}[.):]|\(?[a-zA-Z][.)])\s+")
 
 
@@ -128,7 +133,24 @@ def _repeats(text: str, limit: float) -> _Found | None:
     if share <= limit:
         return None
     detail = f"{total - len(grams)} of its {total} {unit} {n}-grams are repeats (share {share:.2f}, limit {limit:g})"
+    if not is_doubled and _is_parallel(text, n, limit):
+        return _Found(f"{detail}; its sentences are alike, but not the same", is_circle=False)
     return _Found(detail, is_doubled or share >= 0.5 or max(grams.values()) > 2)
+
+
+def _is_parallel(text: str, n: int, limit: float) -> bool:
+    """Whether the repeats stand in sentences or lines built alike: of those at most `limit` (in words) come twice word
+    for word, and none goes round in circles by itself."""
+    said = [tokens(_ENUMERATOR.sub("", sentence, count=1)) for sentence in _SENTENCE_END.split(text)]
+    said = [sentence for sentence in said if sentence]
+    if len(said) < _PARALLEL:
+        return False
+    words_of = {tuple(sentence): len(sentence) for sentence in said}
+    total = sum(map(len, said))
+    if 1 - sum(words_of.values()) / total > limit:
+        return False
+    within = sum(len(grams) - len(set(grams)) for grams in (ngrams(sentence, n) for sentence in words_of))
+    return within <= limit * total
 
 
 def _is_data(text: str, found: Sequence[str]) -> bool:

@@ -5,8 +5,13 @@
     user: "What does <|endoftext|> do in GPT-2?"             ->  nothing: the tokens are the topic
     "Write `<|im_end|>` at the end of a turn."               ->  nothing: quoted as code
 
-At the ends of what the assistant says, and of documents, they are cut off. `<s>` and `</s>` count only where they are
-not the two halves of HTML that is struck through. `<unk>` stands for a word that a corpus left out: flagged.
+    "<s> Lima.</s>"                                          ->  repair  edge_special_token: "Lima."
+    "Use <s> or <del>."  "std::vector<s>"                    ->  nothing: HTML, C++, or spoken of
+    "<s>10 EUR</s>"                                          ->  flag    special_token_in_text: struck-out HTML?
+
+At the ends of what the assistant says, and of documents, they are cut off. `<s>` and `</s>`, which are HTML too, count
+as `<s>` at the very start, `</s>` at the very end, and where one text ends and the next begins (`</s><s>`); not where
+HTML, programs or such tokens are spoken of. `<unk>` stands for a word that a corpus left out: flagged.
 """
 
 from __future__ import annotations
@@ -31,7 +36,17 @@ _TOPIC = re.compile(
     r"|</?s>|_of_turn>|<[be]os>|<pad>|<unk>)",
     re.IGNORECASE,
 )
-_OTHER_HTML = re.compile(r"</(?:p|b|i|u|div|span|a|li|ul|ol|td|tr|del|em|strong|body|html|h[1-6])>", re.IGNORECASE)
+_OF_SEQUENCE = ("<s>", "</s>")
+_NO_SEQUENCE = re.compile(
+    r"</?(?:p|b|i|u|div|span|a|li|ul|ol|td|tr|del|em|strong|body|html|h[1-6])\b[^<>]{0,200}>"
+    r"|\b(?:html|css|xml|markup|markdown|tags?|strik(?:e|es|ing)|struck|strikethrough|crossed|cross(?:ing)? out|tokens?"
+    r"|tokeni[sz]\w+|(?-i:(?:Ro|Al|AL|De|Distil|m)?BERT\w*)|durchgestrichen\w*|barrée?s?|tachad[oa]s?)(?!\w)",
+    re.IGNORECASE,
+)
+"""Where this is in a record, `<s>` and `</s>` are not taken for ends of a sequence."""
+_PROGRAMS = re.compile(r"\b(?:c\+\+|rust|java|typescript|generics?|templates?)(?!\w)", re.IGNORECASE)
+"""Where this is, `<s>` is not."""
+_NEXT_SEQUENCE = re.compile(r"</s>\s{0,8}<s>")
 
 
 def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
@@ -39,24 +54,25 @@ def check(subject: Subject, config: CurateConfig) -> list[Verdict]:
     whole = subject.whole
     if not _may_hold_tokens(whole):
         return []
-    verdicts = []
-    for text in subject.texts:
-        if (token := _first_token(without_code(text))) and not _is_topic(subject):
-            verdicts.append(Verdict("special_token_in_text", "drop", f"{token} inside the text"))
-            break
-    if not verdicts and "<unk>" in whole and not _is_topic(subject):
-        verdicts.append(Verdict("special_token_in_text", "flag", "<unk> inside the text: a word was left out"))
-    return verdicts
+    found = [token for text in subject.texts if (token := _first_token(without_code(text), whole))]
+    if found and not _is_topic(subject):
+        return [Verdict("special_token_in_text", "drop", f"{found[0]} inside the text")]
+    if "<unk>" in whole and not _is_topic(subject):
+        return [Verdict("special_token_in_text", "flag", "<unk> inside the text: a word was left out")]
+    if "<s>" in subject.answer and _is_struck_out(subject.answer) and not _NO_SEQUENCE.search(whole):
+        return [Verdict("special_token_in_text", "flag", "<s> and </s> around the answer: tokens, or struck-out HTML")]
+    return []
 
 
 def repair(record: Record, config: CurateConfig) -> list[Repair]:
     """Control tokens at the ends of what the assistant says are cut off, unless the prompt asks about such tokens."""
     cut: list[str] = []
+    asked = "\n".join(turn.content for turn in record.messages if turn.role != "assistant")
 
     def without_edges(text: str) -> str:
         if not _may_hold_tokens(text):
             return text
-        start, end = _inner(text)
+        start, end = _inner(text, f"{asked}\n{text}")
         if (start, end) == (0, len(text)):
             return text
         cut.extend(_TOKEN.findall(text[:start] + text[end:]))
@@ -73,36 +89,45 @@ def _may_hold_tokens(text: str) -> bool:
     return "<" in text or "[" in text
 
 
-def _inner(text: str) -> tuple[int, int]:
+def _inner(text: str, said: str) -> tuple[int, int]:
     """Start and end of what stands between the tokens at the ends: walks inwards, linear in the text."""
-    found = [token.span() for token in _tokens(text)]
+    found = list(_TOKEN.finditer(text))
+    if _may_be_markup(text, said):
+        found = [token for token in found if token.group() not in _OF_SEQUENCE]
     start, end = 0, len(text)
-    for token_start, token_end in found:
-        if text[start:token_start].strip():
+    for token in found:
+        if text[start : token.start()].strip() or token.group() == "</s>":
             break
-        start = token_end
-    for token_start, token_end in reversed(found):
-        if token_start < start or text[token_end:end].strip():
+        start = token.end()
+    for token in reversed(found):
+        if token.start() < start or text[token.end() : end].strip() or token.group() == "<s>":
             break
-        end = token_start
+        end = token.start()
     return start, end
 
 
-def _tokens(text: str) -> list[re.Match[str]]:
-    """The control tokens of a text, without `<s>` and `</s>` where they are HTML."""
-    found = list(_TOKEN.finditer(text))
-    spelled = [token.group() for token in found]
-    if "<s>" not in spelled and "</s>" not in spelled:
-        return found
-    around = text.lstrip().startswith("<s>") and text.rstrip().endswith("</s>") and spelled.count("<s>") == 1
-    is_pair = "</s>" in spelled and "<s>" in spelled[: spelled.index("</s>")]
-    if (around or not is_pair) and not _OTHER_HTML.search(text):
-        return found
-    return [token for token in found if token.group() not in ("<s>", "</s>")]
+def _may_be_markup(text: str, said: str) -> bool:
+    """Whether `<s>` and `</s>` in a text may be HTML or a program; `said` is everything in the record."""
+    opened = "<s>" in text
+    if not opened and "</s>" not in text:
+        return False
+    return _is_struck_out(text) or bool(_NO_SEQUENCE.search(said) or (opened and _PROGRAMS.search(said)))
 
 
-def _first_token(text: str) -> str | None:
-    return next((token.group() for token in _tokens(text)), None)
+def _is_struck_out(text: str) -> bool:
+    """Whether `<s>` opens what a later `</s>` closes; a tokenizer puts a space behind a `<s>` at the very start."""
+    opened = text.find("<s>")
+    begins = not text[:opened].strip() and text.startswith(" ", opened + len("<s>"))
+    return 0 <= opened < text.find("</s>") and not begins
+
+
+def _first_token(text: str, said: str) -> str | None:
+    """The first control token inside a text; `said` is everything in the record."""
+    inside = (token.group() for token in _TOKEN.finditer(text) if token.group() not in _OF_SEQUENCE)
+    if token := next(inside, None):
+        return token
+    is_between = not _is_struck_out(text) and _NEXT_SEQUENCE.search(text) is not None
+    return "</s>" if is_between and not (_NO_SEQUENCE.search(said) or _PROGRAMS.search(said)) else None
 
 
 def _is_topic(subject: Subject) -> bool:

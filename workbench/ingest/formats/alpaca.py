@@ -4,7 +4,8 @@
      "history": [["Hello", "Hi!"]]}
     ->  system "Be brief.", user "Hello", assistant "Hi!", user "Translate to French.\\ncat", assistant "chat"
 
-Instruction and input are joined by one line break. The answers in `history` are earlier turns of the conversation.
+Instruction and input are joined by one line break; a `context` stands above them. The answers in
+`history` are earlier turns of the conversation.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import Any
 
 from workbench.core.records import Message
 from workbench.ingest.formats.shape import (
+    LABEL_COLUMNS,
+    SYSTEM_COLUMNS,
+    TOOL_COLUMNS,
     Format,
     Parsed,
     as_text,
+    asked,
     column_text,
     first_of,
     has,
     label_of,
-    optional_text,
     refuse_media,
+    system_of,
     tools_of,
 )
 from workbench.ingest.formats.turns import checked_chat, with_system
@@ -42,17 +47,8 @@ def parse(row: Row) -> Parsed:
         Message(role="user", content=asked(row, "instruction")),
         Message(role="assistant", content=column_text(row, first_of(row, _ANSWERS) or "output")),
     )
-    messages = with_system(optional_text(row, "system"), history(row.get("history")) + exchange)
+    messages = with_system(system_of(row), history(row.get("history")) + exchange)
     return Parsed("chat", checked_chat(messages), label=label_of(row), tools=tools_of(row))
-
-
-def asked(row: Row, column: str) -> str:
-    """The instruction with its input; RowProblem `no_prompt` if both are blank."""
-    given = optional_text(row, "input")
-    instruction = column_text(row, column)
-    if not instruction.strip() and not given.strip():
-        raise RowProblem("no_prompt", f"{column} and input are blank")
-    return f"{instruction}\n{given}" if given.strip() else instruction
 
 
 def history(value: Any) -> tuple[Message, ...]:
@@ -69,5 +65,8 @@ def history(value: Any) -> tuple[Message, ...]:
 
 
 FORMAT = Format(
-    "alpaca", ("instruction", "input", *_ANSWERS, "system", "history", "label", "kto_tag", "tools"), fits, parse
+    "alpaca",
+    ("instruction", "input", "context", *_ANSWERS, "history", *SYSTEM_COLUMNS, *LABEL_COLUMNS, *TOOL_COLUMNS),
+    fits,
+    parse,
 )

@@ -8,7 +8,7 @@ Content may be a text or a list of parts; `tool_calls` and rows with a true or f
 
 from __future__ import annotations
 
-from workbench.ingest.formats.shape import Format, Parsed, first_of
+from workbench.ingest.formats.shape import LABEL_COLUMNS, SYSTEM_COLUMNS, TOOL_COLUMNS, Format, Parsed, first_of
 from workbench.ingest.formats.sharegpt import parse_turns
 from workbench.ingest.rows import Row
 
@@ -25,4 +25,4 @@ def parse(row: Row) -> Parsed:
     return parse_turns(row, _COLUMNS)
 
 
-FORMAT = Format("messages", (*_COLUMNS, "system", "label", "kto_tag", "tools"), fits, parse)
+FORMAT = Format("messages", (*_COLUMNS, *SYSTEM_COLUMNS, *LABEL_COLUMNS, *TOOL_COLUMNS), fits, parse)

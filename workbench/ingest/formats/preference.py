@@ -16,17 +16,20 @@ import re
 from typing import Any
 
 from workbench.core.records import Message
-from workbench.ingest.formats.alpaca import asked, history
+from workbench.ingest.formats.alpaca import history
 from workbench.ingest.formats.prompt_completion import prompt_turns
 from workbench.ingest.formats.shape import (
+    SYSTEM_COLUMNS,
+    TOOL_COLUMNS,
     Format,
     Parsed,
     as_text,
+    asked,
     column_names,
     first_of,
     has,
-    optional_text,
     refuse_media,
+    system_of,
     tools_of,
 )
 from workbench.ingest.formats.turns import conversation, message, with_system
@@ -53,7 +56,7 @@ def parse(row: Row) -> Parsed:
     before_rejected, rejected = _ending(row[pair[1]], pair[1])
     if before_chosen != before_rejected:
         raise RowProblem("prompts_differ", "the chosen and the rejected conversation differ before their last turn")
-    prompt = with_system(optional_text(row, "system"), before_chosen or _prompt(row))
+    prompt = with_system(system_of(row), before_chosen or _prompt(row))
     if not any(turn.role == "user" for turn in prompt):
         raise RowProblem("no_prompt", "no user turn to answer")
     return Parsed("preference", prompt, chosen, rejected, tools=tools_of(row))
@@ -97,7 +100,7 @@ FORMAT = Format(
     (
         *(column for pair in _PAIRS for column in pair),
         *_TURNS,
-        *("prompt", "question", "context", "instruction", "input", "history", "system", "tools"),
+        *("prompt", "question", "context", "instruction", "input", "history", *SYSTEM_COLUMNS, *TOOL_COLUMNS),
     ),
     fits,
     parse,

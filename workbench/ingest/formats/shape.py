@@ -10,9 +10,14 @@ from typing import Any, Literal
 
 from workbench.core.cards import FormatName
 from workbench.core.records import Message
-from workbench.ingest.rows import Row, RowProblem, WrittenNumber
+from workbench.ingest.rows import Row, RowProblem, WrittenNumber, written_json
 
-_SPELLED = {"true": True, "false": False}
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+TOOL_COLUMNS = ("tools", "functions")
+LABEL_COLUMNS = ("label", "kto_tag")
+_ALREADY_SAID_CHARS = 30
+"""A shorter text may stand in another by chance."""
+_SPELLED = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 MEDIA_COLUMNS = ("image", "images", "video", "videos", "audio", "audios")
 
 
@@ -94,25 +99,61 @@ def column_names(row: Row) -> str:
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON text; text stays as it is."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    """A value as JSON text; text stays as it is, and numbers stay as they were written."""
+    return value if isinstance(value, str) else written_json(value)
 
 
 def tools_of(row: Row) -> str | None:
     """Tool definitions as JSON text, None where there are none."""
-    tools = row.get("tools")
-    return json_text(tools) if tools else None
+    column = first_of(row, TOOL_COLUMNS)
+    return json_text(row[column]) if column and row[column] else None
+
+
+def system_of(row: Row) -> str:
+    """The system prompt in a column of its own, empty where there is none."""
+    column = first_of(row, SYSTEM_COLUMNS)
+    return column_text(row, column) if column else ""
+
+
+def asked(row: Row, column: str) -> str:
+    """What the user says, from `column` and what stands beside it: the context above, then the instruction, the text of
+    the column, and the input, one line each. RowProblem `no_prompt` if all but the context are blank."""
+    text = column_text(row, column)
+    before = "" if column == "instruction" else optional_text(row, "instruction")
+    context, given = optional_text(row, "context"), optional_text(row, "input")
+    if not (before + text + given).strip():
+        raise RowProblem("no_prompt", f"{column} and input are blank" if "input" in row else f"{column} is blank")
+    said = text if column == "instruction" else ""
+    lines = [before if _adds(before, text) else "", text, given if _adds(given, said) else ""]
+    task = "\n".join(line for line in lines if line.strip())
+    return f"{context}\n\n{task}" if _adds(context, task) else task
+
+
+def _adds(text: str, said: str) -> bool:
+    """Whether a text says something that was not said already."""
+    return bool(text.strip()) and not (len(text) >= _ALREADY_SAID_CHARS and text.strip() in said)
 
 
 def label_of(row: Row) -> bool | None:
-    """Thumbs up or down in `label` or `kto_tag`; a label that is not true or false is a class, not a judgment.
-
-    Tables of text spell a `kto_tag` as true or false; the text in a `label` may be an answer's class."""
-    for column in ("label", "kto_tag"):
-        if isinstance(value := row.get(column), bool):
-            return value
+    """Thumbs up or down in `label` or `kto_tag`. RowProblem `bad_label` for a `kto_tag` that is neither; a `label` that
+    is not true or false is a class, not a judgment."""
+    if isinstance(value := row.get("label"), bool):
+        return value
     tag = row.get("kto_tag")
-    return _SPELLED.get(tag.strip().lower()) if isinstance(tag, str) else None
+    if tag is None or tag == "":
+        return None
+    if (judgment := spelled_judgment(tag)) is None:
+        raise RowProblem("bad_label", f"kto_tag holds {str(tag)[:40]!r}, expected true or false")
+    return judgment
+
+
+def spelled_judgment(value: Any) -> bool | None:
+    """True or false, however spelled: `true`, `1`, `"true"`, `"0"`; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return bool(value) if value in (0, 1) else None
+    return _SPELLED.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def refuse_media(row: Row) -> None:

@@ -11,13 +11,16 @@ result of it.
 from __future__ import annotations
 
 from workbench.ingest.formats.shape import (
+    LABEL_COLUMNS,
+    SYSTEM_COLUMNS,
+    TOOL_COLUMNS,
     Format,
     Parsed,
     column_names,
     first_of,
     label_of,
-    optional_text,
     refuse_media,
+    system_of,
     tools_of,
 )
 from workbench.ingest.formats.turns import checked_chat, conversation, with_system
@@ -42,8 +45,8 @@ def parse_turns(row: Row, columns: tuple[str, ...]) -> Parsed:
     column = first_of(row, columns)
     if column is None:
         raise RowProblem("missing_column", f"no column {columns[0]!r}; the row has {column_names(row)}")
-    turns = with_system(optional_text(row, "system"), conversation(row[column], column))
+    turns = with_system(system_of(row), conversation(row[column], column))
     return Parsed("chat", checked_chat(turns), label=label_of(row), tools=tools_of(row))
 
 
-FORMAT = Format("sharegpt", (*_COLUMNS, "system", "label", "kto_tag", "tools"), fits, parse)
+FORMAT = Format("sharegpt", (*_COLUMNS, *SYSTEM_COLUMNS, *LABEL_COLUMNS, *TOOL_COLUMNS), fits, parse)

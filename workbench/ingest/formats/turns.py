@@ -4,6 +4,7 @@
     {"role": "user", "content": [{"type": "text", "text": "Hi"}]}  ->  the same
     {"role": "assistant", "reasoning_content": "Greet.", "content": "Hi"}
                                   ->  Message(role="assistant", content="<think>\\nGreet.\\n</think>\\n\\nHi")
+    {"role": "tool", "tool_call_id": "c1", "content": "12:00"}   ->  Message(role="tool", tool_call_id="c1", ...)
     {"from": "function_call", "value": "{\\"name\\": \\"now\\", \\"arguments\\": {}}"}
                                   ->  Message(role="assistant", content="", tool_calls=(ToolCall("now", "{}"),))
 
@@ -50,7 +51,7 @@ def conversation(value: Any, what: str) -> tuple[Message, ...]:
         value = parse(value)
     if not isinstance(value, list):
         raise RowProblem("bad_content", f"{what} holds {type_name(value)}, expected a list of messages")
-    return tuple(message(turn, f"{what}[{position}]") for position, turn in enumerate(value))
+    return results_in_order(tuple(message(turn, f"{what}[{position}]") for position, turn in enumerate(value)))
 
 
 def message(turn: Any, what: str) -> Message:
@@ -63,7 +64,7 @@ def message(turn: Any, what: str) -> Message:
     role = _role(spelled, what)
     content = turn["content"] if "content" in turn else turn.get("value")
     if isinstance(content, str) and not _EXTRAS & turn.keys() and spelled in _PLAIN:
-        return Message(role=role, content=content)
+        return _said(role, content, (), turn, what)
     if str(spelled).strip().lower() in _CALLING:
         return Message(role="assistant", content="", tool_calls=_called(content, what))
     calls = _tool_calls(turn.get("tool_calls") or [], what)
@@ -72,10 +73,36 @@ def message(turn: Any, what: str) -> Message:
     thought = next((_thought(turn[key], what) for key in _REASONING_KEYS if turn.get(key)), "")
     if isinstance(content, list):
         text, more = _joined(content, what)
-        return _said(role, thought + text, calls + more, what)
+        return _said(role, thought + text, calls + more, turn, what)
     if content is None and calls:
-        return _said(role, thought, calls, what)
-    return _said(role, thought + as_text(content, what), calls, what)
+        return _said(role, thought, calls, turn, what)
+    return _said(role, thought + as_text(content, what), calls, turn, what)
+
+
+def results_in_order(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """`messages` with neighbouring tool results in the order of the calls that their ids name.
+
+    Templates write results without their ids, so that the order alone says which call a result belongs to."""
+    if not any(turn.tool_call_id is not None for turn in messages):
+        return messages
+    ordered = list(messages)
+    for start, turn in enumerate(messages):
+        if not turn.tool_calls:
+            continue
+        end = start + 1
+        while end < len(messages) and messages[end].role == "tool":
+            end += 1
+        place: dict[str | None, int] = {call.id: number for number, call in enumerate(turn.tool_calls) if call.id}
+        results = messages[start + 1 : end]
+        if all(result.tool_call_id in place for result in results):
+            ordered[start + 1 : end] = sorted(results, key=lambda result: place[result.tool_call_id])
+    return tuple(ordered)
+
+
+def _label(turn: dict[str, Any], key: str) -> str | None:
+    """A name or id that goes with a turn; None where there is none."""
+    value = turn.get(key)
+    return value if isinstance(value, str) and value else None
 
 
 def _role(spelled: Any, what: str) -> Role:
@@ -100,10 +127,12 @@ def with_system(system: str, messages: tuple[Message, ...]) -> tuple[Message, ..
     return (Message(role="system", content=system), *messages)
 
 
-def _said(role: Role, text: str, calls: tuple[ToolCall, ...], what: str) -> Message:
+def _said(role: Role, text: str, calls: tuple[ToolCall, ...], turn: dict[str, Any], what: str) -> Message:
     if calls and role != "assistant":
         raise RowProblem("bad_tool_call", f"{what}: a {role} turn cannot call tools")
-    return Message(role=role, content=text, tool_calls=calls)
+    if role != "tool":
+        return Message(role=role, content=text, tool_calls=calls)
+    return Message(role=role, content=text, tool_call_id=_label(turn, "tool_call_id"), name=_label(turn, "name"))
 
 
 def _joined(parts: list[Any], what: str) -> tuple[str, tuple[ToolCall, ...]]:
@@ -158,5 +187,6 @@ def _tool_calls(values: Any, what: str) -> tuple[ToolCall, ...]:
         if not isinstance(inner, dict) or not isinstance(name, str):
             raise RowProblem("bad_tool_call", f"{what}: a tool call needs a name")
         arguments = inner.get("arguments", inner.get("parameters"))
-        calls.append(ToolCall(name=name, arguments="{}" if arguments is None else json_text(arguments)))
+        given = "{}" if arguments is None else json_text(arguments)
+        calls.append(ToolCall(name=name, arguments=given, id=_label(value, "id")))
     return tuple(calls)

@@ -17,7 +17,7 @@ from workbench.core.cards import HubSource
 from workbench.core.errors import PrerequisiteError, UsageError
 from workbench.ingest.readers.arrow_rows import refuse_repeated_columns, rows_of
 from workbench.ingest.rows import DataFile, ReadOptions, RowStream
-from workbench.ingest.splits import split_of
+from workbench.ingest.splits import split_named
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _BATCH_ROWS = 1000
@@ -44,16 +44,20 @@ def hub_name(source: HubSource) -> str:
     return f"hub:{source.id}{subset}@{source.revision or 'main'}#{source.split}"
 
 
-def read(source: HubSource, options: ReadOptions) -> RowStream:
-    """Rows of a hub dataset. Raises PrerequisiteError if the hub cannot be reached, UsageError for a wrong split."""
+def read(source: HubSource, options: ReadOptions, loaded: dict[str, Any]) -> RowStream:
+    """Rows of a hub dataset; `loaded` keeps its splits, so that a second pass does not load them again.
+
+    Raises PrerequisiteError if the hub cannot be reached, UsageError for a wrong split."""
     check_id(source)
     if source.revision is None:
         options.warn(f"{source.id}: no revision named, so the rows may change between runs")
     for split in source.split.split("+"):
         one = source.model_copy(update={"split": split.strip()})
-        dataset = _loaded(one)
+        if one.split not in loaded:
+            loaded[one.split] = _loaded(one)
+        dataset = loaded[one.split]
         refuse_repeated_columns(dataset.column_names, _where(source))
-        file = DataFile(Path(source.id), hub_name(one), split=split_of(one.split))
+        file = DataFile(Path(source.id), hub_name(one), split=split_named(one.split))
         row = 0
         for table in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
             for batch in table.to_batches():

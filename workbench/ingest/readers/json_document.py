@@ -97,6 +97,7 @@ class _Document:
             if self._window.peek() == ",":
                 self._window.at += 1
         closed = self._window.peek() == "}"
+        begin = self._here() if wrapped else begin
         self._window.at += closed
         found = closed
         if not closed:

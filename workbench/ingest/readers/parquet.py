@@ -2,7 +2,7 @@
 
 question: string, answer: string   ->  {"question": "Capital of Peru?", "answer": "Lima"}
 
-A damaged row group costs its rows from the damage on, as one quarantined entry; the next one is read.
+A damaged row group costs its rows from the damage on, each of them a quarantined entry; the next one is read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from workbench.ingest.readers.arrow_rows import BATCH_ROWS, refuse_repeated_colu
 from workbench.ingest.rows import DataFile, Place, ReadOptions, RowProblem, RowStream, rejected
 
 _BUFFER_BYTES = 1 << 20
+_MOST_LOST = 5_000_000
+"""Rows of a damaged row group that are counted: the number is part of what may be damaged."""
 
 
 def read(file: DataFile, options: ReadOptions) -> RowStream:
@@ -46,14 +48,21 @@ def _group_rows(table: Any, group: int, first_row: int, file: DataFile, options:
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
-            which = f"row group {group + 1} of {table.num_row_groups}"
-            problem = _damage(f"{which} is damaged, {rows - given:,} rows are lost: {error}")
-            yield rejected(Place(file.name, first_row + given), problem, "")
+            which = f"{group + 1} of {table.num_row_groups}"
+            lost = range(first_row + given, max(first_row + rows, first_row + given + 1))
+            yield from _lost(lost, which, error, file)
             return
         if batch is None:
             return
         yield from rows_of(batch, first_row + given, file, options, trusted=True)
         given += batch.num_rows
+
+
+def _lost(rows: range, group: str, error: Exception, file: DataFile) -> RowStream:
+    """One entry per row, so that the counts add up; a number of rows that nobody has is not believed."""
+    problem = _damage(f"row group {group} is damaged, rows {rows[0]:,} to {rows[-1]:,} are lost: {error}")
+    for row in rows[:_MOST_LOST]:
+        yield rejected(Place(file.name, row), problem, "")
 
 
 def _damage(detail: str) -> RowProblem:

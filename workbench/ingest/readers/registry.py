@@ -54,6 +54,7 @@ _FOREIGN = {
     "an SQLite database": re.compile(rb"SQLite format 3\x00"),
     "an HDF5 file": re.compile(rb"\x89HDF\r\n"),
     "an Avro file": re.compile(rb"Obj\x01"),
+    "a Feather file of version 1 (read_table and write_feather of pyarrow.feather convert it)": re.compile(rb"FEA1"),
     "a pointer of Git LFS, not the data (run `git lfs pull`)": re.compile(rb"version https://git-lfs"),
 }
 _HEAD_BYTES = 512

@@ -11,6 +11,7 @@ from workbench.synth.checks import (
     answer_type,
     boilerplate,
     contamination,
+    evaluation_overlap,
     evidence,
     grounding,
     leak,
@@ -19,7 +20,6 @@ from workbench.synth.checks import (
     parsed,
     repetition,
     standalone,
-    suite_overlap,
 )
 from workbench.synth.checks.desk import Desk
 from workbench.synth.drafts import Draft
@@ -45,5 +45,5 @@ CHECKS: tuple[Rule, ...] = (
     Rule(boilerplate.check),
     Rule(novelty.check),
     Rule(contamination.check),
-    Rule(suite_overlap.check, failure="review"),
+    Rule(evaluation_overlap.check, failure="review"),
 )

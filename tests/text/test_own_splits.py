@@ -3,17 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from record_makers import chat
 
 from workbench.core.errors import IncompleteError
 from workbench.core.parts import write_rows
-from workbench.core.records import Record, Source
-from workbench.curate.splits import splits_of
+from workbench.core.records import Message, Record, Source, record_id
+from workbench.text.own_splits import splits_of
 
 
 def row(number: int, split: str | None, file: str | None = "data.jsonl", text: str = "Why") -> Record:
     source = Source(dataset="data", file=file, row=number, split=split)
-    return chat(f"{text} number {number}?", "Because.").model_copy(update={"source": source})
+    turns = (Message(role="user", content=f"{text} number {number}?"), Message(role="assistant", content="Because."))
+    return Record(id=record_id("chat", turns), kind="chat", messages=turns, source=source)
 
 
 def splits(tmp_path: Path, *records: Record) -> list[tuple[str, str, list[int]]]:
