@@ -11,7 +11,10 @@ from command_runs import small_project, workbench
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    return small_project(tmp_path)
+    made = small_project(tmp_path)
+    with (made / "workbench.yaml").open("a") as config:
+        config.write("train: {max_steps: 60}\n")
+    return made
 
 
 def test_dry_run_shows_nodes_and_what_is_to_be_done_and_writes_nothing(project: Path) -> None:
@@ -37,6 +40,11 @@ def test_a_filter_may_be_asked_about_alone(project: Path) -> None:
         )
     )
     assert every["ingest:mine"] == one["ingest:mine"] and every["curate"] != one["curate"]
+
+
+def test_arms_that_would_train_for_different_times_are_refused(tmp_path: Path) -> None:
+    shown = workbench("ablate", "--dry-run", cwd=small_project(tmp_path))
+    assert shown.returncode == 2 and "train.max_steps" in shown.stderr and "set train.max_steps" in shown.stderr
 
 
 @pytest.mark.parametrize(

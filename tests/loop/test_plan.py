@@ -84,6 +84,33 @@ def test_other_documents_score_every_arm_again_and_curate_against_them(project: 
     assert _changed(before, _plan(project)) == {node.name for node in before.nodes} - unaffected
 
 
+def _set_apart(project: Path, *settings: str) -> Plan:
+    """The plan with one file to train on and another as an evaluation set."""
+    for name in ("tickets", "exam"):
+        (project / f"{name}.jsonl").touch()
+        card = {"name": name, "source": {"kind": "file", "path": f"{name}.jsonl"}, "heldout_fraction": 0}
+        (project / "datasets_cfg" / f"{name}.yaml").write_text(yaml.safe_dump(card))
+    return _plan(
+        project, "data=[python-docs, tickets]", "curate.decontamination.datasets=[exam]", "mix.shares={}", *settings
+    )
+
+
+@pytest.mark.parametrize("name", ["exam", "tickets"])
+def test_pairs_are_made_again_when_an_evaluation_set_or_the_datas_own_splits_change(project: Path, name: str) -> None:
+    before = _set_apart(project)
+    assert {f"ingest:{name}", "curate"} < set(before.node("synth").inputs)
+    with (project / f"{name}.jsonl").open("a") as stream:
+        stream.write('{"instruction": "Name a river.", "output": "The Rhine."}\n')
+    assert {f"ingest:{name}", "curate", "synth", "mix"} < _changed(before, _set_apart(project))
+
+
+def test_a_new_evaluation_set_makes_pairs_anew_and_scores_no_base_again(project: Path) -> None:
+    before, after = _set_apart(project, "curate.decontamination.datasets=[]"), _set_apart(project)
+    assert "ingest:exam" not in before.node("synth").inputs and "ingest:exam" in after.node("synth").inputs
+    assert {"synth"} <= _changed(before, after)
+    assert "score:base" not in _changed(before, after)
+
+
 def test_where_the_project_lies_does_not_matter(project: Path, tmp_path: Path) -> None:
     shutil.copytree(project, tmp_path / "elsewhere")
     assert _changed(_plan(project), _plan(tmp_path / "elsewhere")) == set()

@@ -609,6 +609,7 @@ class _Writer:
                 tokens_cut=3456,
                 answers_cut_away=2,
             ),
+            distinct_2=0.8261,
             balance=(
                 BalanceTable(
                     by="topic",
@@ -678,7 +679,16 @@ class _Writer:
                 Share(
                     name="synth:doc_pairs", requested=0.9, realised=0.897, rows=480, trainable_tokens=21000, repeat=1.0
                 ),
-                Share(name="tickets", requested=0.1, realised=0.06, rows=24, trainable_tokens=1404, repeat=4.0),
+                Share(
+                    name="tickets",
+                    requested=0.1,
+                    realised=0.06,
+                    rows=24,
+                    trainable_tokens=1404,
+                    repeat=4.0,
+                    replay=True,
+                    missed="its 6 rows are repeated 4 times, the limit (mix.max_repeat)",
+                ),
             ),
             rows=504,
             trainable_tokens=22404,

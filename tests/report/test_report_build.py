@@ -102,7 +102,7 @@ def test_an_undecided_suite_names_the_documents_it_needs_and_a_decided_one_does_
 def test_limits_are_found_in_the_numbers(model: ReportModel) -> None:
     text = "\n".join(model.gaps)
     assert "The judge is left out of the verdict: the lower bound of kappa is -0.20" in text
-    assert "The mixture asked for 10.0% of tickets and got 6.0%." in text
+    assert "The mixture asked for 10.0% of tickets and got 6.0%: its 6 rows are repeated 4 times, the limit" in text
     assert "5 pieces of input could not be read" in text
     assert "refusals: no answer could be read from 1 output before and 2 after." in text
     assert not model.judge_counts

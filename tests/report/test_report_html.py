@@ -195,3 +195,10 @@ def test_clusters_lengths_and_balance_of_the_data_are_shown(model: ReportModel) 
     assert "p50 31, p90 140, p99 420, max 1,810; 140,000 in all" in words
     assert "A limit of 512 cuts 12 records (3,456 tokens)" in words
     assert "Balance of the kept records" in words and "os 6.0%" in words
+    assert "Variety of the prompts: distinct-2 0.83" in words
+
+
+def test_the_mixture_says_what_is_replayed_and_why_a_share_was_missed(model: ReportModel) -> None:
+    words = Page(render_html(model)).words()
+    assert "tickets replay: general data against forgetting missed: its 6 rows are repeated 4 times" in words
+    assert words.count("general data against forgetting") == 1 and words.count("missed: its") == 1

@@ -108,3 +108,10 @@ def test_above_the_limit_sections_are_cut_between_lines_and_stay_valid(tmp_path:
 
 def test_a_short_report_is_not_cut(model: ReportModel) -> None:
     assert "Shortened" not in render_markdown(model)
+
+
+def test_the_mixture_says_what_is_replayed_and_why_a_share_was_missed(model: ReportModel) -> None:
+    lines = render_markdown(model).splitlines()
+    assert any(line.startswith("| tickets (replay) | 10.0% |") for line in lines)
+    missed = [line for line in lines if "missed its share" in line]
+    assert missed == ["- tickets missed its share: its 6 rows are repeated 4 times, the limit \\(mix.max\\_repeat\\)."]

@@ -13,29 +13,37 @@ from workbench.models.loading import load_tokenizer
 from workbench.train.data import collate, encode_all, row_order
 
 
-def test_every_row_comes_once_before_any_comes_twice() -> None:
-    order = row_order([5] * 10, batch_size=2, batches=15, seed=0)
+@pytest.mark.parametrize("grouped", [True, False])
+def test_every_row_comes_once_before_any_comes_twice(grouped: bool) -> None:
+    order = row_order([5] * 10, batch_size=2, batches=15, seed=0, grouped=grouped)
     assert len(order) == 30
     assert Counter(order) == Counter(list(range(10)) * 3)
 
 
 def test_order_is_fixed_by_the_seed_alone() -> None:
     lengths = list(range(40))
-    assert row_order(lengths, 4, 20, seed=7) == row_order(lengths, 4, 20, seed=7)
-    assert row_order(lengths, 4, 20, seed=7) != row_order(lengths, 4, 20, seed=8)
+    assert row_order(lengths, 4, 20, seed=7, grouped=True) == row_order(lengths, 4, 20, seed=7, grouped=True)
+    assert row_order(lengths, 4, 20, seed=7, grouped=True) != row_order(lengths, 4, 20, seed=8, grouped=True)
 
 
 def test_batches_hold_rows_of_similar_length_in_mixed_order() -> None:
     lengths = [(row * 37) % 101 for row in range(64)]
-    order = row_order(lengths, 8, 8, seed=0)
+    order = row_order(lengths, 8, 8, seed=0, grouped=True)
     batches = [sorted(lengths[row] for row in order[start : start + 8]) for start in range(0, 64, 8)]
     assert sorted(length for batch in batches for length in batch) == sorted(lengths)
     assert sorted(batches) == [sorted(lengths)[start : start + 8] for start in range(0, 64, 8)]
     assert batches != sorted(batches)
 
 
+def test_ungrouped_batches_take_rows_as_they_come() -> None:
+    lengths = [(row * 37) % 101 for row in range(64)]
+    order = row_order(lengths, 8, 8, seed=0, grouped=False)
+    assert sorted(order) == list(range(64)) and order != sorted(order)
+    assert order[:8] == row_order([1] * 64, 8, 1, seed=0, grouped=False)
+
+
 def test_fewer_rows_than_a_batch_are_repeated() -> None:
-    assert Counter(row_order([3, 4], batch_size=4, batches=1, seed=0)) == {0: 2, 1: 2}
+    assert Counter(row_order([3, 4], batch_size=4, batches=1, seed=0, grouped=True)) == {0: 2, 1: 2}
 
 
 def test_batch_is_padded_on_the_right_and_padding_is_not_learned() -> None:

@@ -28,7 +28,7 @@ class Killed(BaseException):
     """Stands for the end of the process: nothing catches it."""
 
 
-def _kill_after(step: int) -> Callable[[Event], None]:
+def kill_after(step: int) -> Callable[[Event], None]:
     def emit(event: Event) -> None:
         if isinstance(event, NodeProgress) and event.done == step:
             raise Killed
@@ -72,7 +72,9 @@ def test_adapter_is_fp32_and_names_no_place_on_this_machine(unbroken: TrainingRu
 def test_each_step_is_reported(unbroken: TrainingRun) -> None:
     metrics = [event for event in unbroken.events if isinstance(event, NodeMetric)]
     assert [event.step for event in metrics] == list(range(1, STEPS + 1))
-    assert set(metrics[0].values) == {"loss", "learning_rate", "grad_norm", "tokens_per_s"}
+    assert set(metrics[0].values) == {
+        "loss", "learning_rate", "grad_norm", "tokens_per_s", "memory_bytes",
+    }  # fmt: skip
     progress = [event for event in unbroken.events if isinstance(event, NodeProgress)]
     assert (progress[-1].done, progress[-1].total, progress[-1].unit) == (STEPS, STEPS, "steps")
     assert progress[-1].message.startswith("loss ") and progress[-1].message.endswith("0 s left")
@@ -105,7 +107,7 @@ def test_interrupted_run_ends_in_the_same_adapter_and_curve(
 ) -> None:
     run = make_run("run")
     with pytest.raises(Killed):
-        run.attempt(emit=_kill_after(step))
+        run.attempt(emit=kill_after(step))
     assert isinstance(run.attempt(), Done)
     assert run.adapter_bytes() == unbroken.adapter_bytes()
     assert run.curve() == unbroken.curve()
@@ -119,7 +121,7 @@ def test_run_interrupted_twice_keeps_one_continuous_clock(make_run: MakeRun, unb
     run = make_run("run")
     for step in (3, 6):
         with pytest.raises(Killed):
-            run.attempt(emit=_kill_after(step))
+            run.attempt(emit=kill_after(step))
     run.attempt()
     assert run.adapter_bytes() == unbroken.adapter_bytes()
     assert run.summary()["resumed_from"] == [2, 4]
@@ -130,12 +132,12 @@ def test_run_interrupted_twice_keeps_one_continuous_clock(make_run: MakeRun, unb
 def test_damaged_newest_checkpoint_is_passed_over_with_a_warning(make_run: MakeRun, unbroken: TrainingRun) -> None:
     run = make_run("run")
     with pytest.raises(Killed):
-        run.attempt(emit=_kill_after(7))
+        run.attempt(emit=kill_after(7))
     assert sorted(path.name for path in run.checkpoints.glob("step-*")) == ["step-000004", "step-000006"]
-    os.truncate(run.checkpoints / "step-000006" / WEIGHTS, 1000)
+    os.truncate(run.checkpoints / "step-000006" / "trained.safetensors", 1000)
     run.attempt()
     warnings = [event.message for event in run.events if isinstance(event, NodeMessage) and event.level == "warning"]
-    assert warnings == [f"checkpoint step-000006 is passed over: {WEIGHTS} was changed or cut off"]
+    assert warnings == ["checkpoint step-000006 is passed over: trained.safetensors was changed or cut off"]
     assert run.adapter_bytes() == unbroken.adapter_bytes() and run.curve() == unbroken.curve()
     assert run.summary()["resumed_from"] == [4]
 
@@ -237,3 +239,26 @@ def test_lost_gradient_fails_the_stage_before_a_step_is_taken(
 
 def test_external_is_the_fingerprint_of_the_weights(unbroken: TrainingRun) -> None:
     assert STAGE.external(unbroken.config, unbroken.root) == {"model": unbroken.summary()["base_fingerprint"]}
+
+
+def test_activations_computed_again_give_the_same_training(make_run: MakeRun) -> None:
+    settings: dict[str, Any] = {"precision": "fp32", "method": "lora", "max_steps": 3}
+    kept, again = make_run("kept", **settings), make_run("again", **settings, gradient_checkpointing=True)
+    kept.attempt()
+    again.attempt()
+    for mine, other in zip(again.curve(), kept.curve(), strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert mine["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+
+
+def test_noise_on_the_embeddings_changes_training_and_survives_an_interruption(make_run: MakeRun) -> None:
+    settings: dict[str, Any] = {"precision": "fp32", "method": "lora", "max_steps": 4, "dropout": 0.0}
+    plain, noisy = make_run("plain", **settings), make_run("noisy", **settings, neftune_alpha=5)
+    broken = make_run("broken", **settings, neftune_alpha=5)
+    plain.attempt()
+    noisy.attempt()
+    with pytest.raises(Killed):
+        broken.attempt(emit=kill_after(3))
+    broken.attempt()
+    assert noisy.curve()[0]["loss"] != plain.curve()[0]["loss"]
+    assert broken.adapter_bytes() == noisy.adapter_bytes() and broken.curve() == noisy.curve()

@@ -11,7 +11,20 @@ import typer
 
 from workbench import __version__
 from workbench.cli import output
-from workbench.cli.commands import ablate, configure, curate, maintain, restore, results, run, suites, tui
+from workbench.cli.commands import (
+    ablate,
+    adapters,
+    advise,
+    configure,
+    curate,
+    maintain,
+    restore,
+    results,
+    run,
+    suites,
+    train,
+    tui,
+)
 from workbench.cli.state import Invocation
 
 app = typer.Typer(
@@ -49,8 +62,11 @@ def _main(
 
 run.register(app)
 curate.register(app)
+train.register(app)
 restore.register(app)
 ablate.register(app)
+adapters.register(app)
+advise.register(app)
 results.register(app)
 suites.register(app)
 configure.register(app)

@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from workbench.core.cards import Name
 from workbench.core.curation import CurateConfig
+from workbench.core.methods import Precision as Precision
 from workbench.core.suites import Suite
+from workbench.core.training import TrainConfig as TrainConfig
 from workbench.core.wire import Wire
-
-Precision = Literal["nf4", "bf16", "fp32"]
 
 
 class ModelConfig(Wire):
@@ -115,48 +115,14 @@ class MixConfig(Wire):
         return shares
 
 
-class TrainConfig(Wire):
-    """QLoRA training."""
-
-    method: Literal["qlora", "lora"] = "qlora"
-    """`qlora`: NF4 base. `lora`: base in bf16 or fp32."""
-    rank: int = Field(default=16, ge=1)
-    """Rank of the adapter matrices."""
-    alpha: int = Field(default=32, ge=1)
-    """Scaling is alpha / rank."""
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    """On the adapter's input."""
-    learning_rate: float = Field(default=2e-4, gt=0)
-    """Peak learning rate."""
-    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    """Course of the learning rate after the warm-up."""
-    warmup_steps: int = Field(default=6, ge=0)
-    """Steps in which the learning rate rises from zero."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are clipped to this norm."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay of AdamW."""
-    max_steps: int = Field(default=60, ge=1)
-    """Optimiser steps."""
-    batch_size: int = Field(default=8, ge=1)
-    """Sequences per forward pass."""
-    gradient_accumulation: int = Field(default=1, ge=1)
-    """Forward passes per optimiser step."""
-    max_length: int | None = Field(default=None, ge=8)
-    """Longest training sequence in tokens; None takes the model's."""
-    checkpoint_steps: int = Field(default=20, ge=1)
-    """Steps between checkpoints: what a kill can cost."""
-    threads: int | None = Field(default=None, ge=1)
-    """CPU threads; None lets the library choose."""
-
-
 class ArmConfig(Wire):
     """One thing to score."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
     """What the arm is called in tables and in `compare.pairs`."""
     adapter: str | None = None
-    """`train` (the adapter of this run), `sham` (the same with all zeros), a directory, or None for the base."""
+    """`train` (the adapter of this run), `sham` (the same with all zeros), a registered adapter (`NAME@VERSION`,
+    `NAME@SLOT`), a directory, or None for the base."""
     precision: Precision | None = None
     """None takes the model's."""
     system_prompt: str | None = None

@@ -22,7 +22,7 @@ from workbench.core.config import (
     SynthConfig,
     TrainConfig,
 )
-from workbench.core.curation import CurateConfig
+from workbench.core.curation import CurateConfig, Decontamination
 from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 
@@ -61,7 +61,7 @@ class CurateNode(Wire):
 
 
 class SynthNode(Wire):
-    """Makes pairs from curated documents. Input: `curate`.
+    """Makes pairs from curated documents. Inputs: `curate`, and `ingest:NAME` of all that curation reads.
 
     Gives candidates.jsonl (Candidate), records.jsonl (Record)."""
 
@@ -71,6 +71,10 @@ class SynthNode(Wire):
     """Only those the strategies use."""
     model: ModelConfig
     """For the in-process endpoint."""
+    decontamination: Decontamination = Decontamination()
+    """What candidates must not give away: the same as curated rows."""
+    datasets: tuple[str, ...] = ()
+    """Datasets that were curated: their own test and validation splits are evaluation data."""
     suites: tuple[Suite, ...]
     suites_dir: str
     seed: int

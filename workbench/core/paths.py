@@ -61,6 +61,11 @@ class Project:
         return self.state / "decisions"
 
     @property
+    def adapters(self) -> Path:
+        """log.jsonl, append-only; versions/NAME/VERSION/, the files; slots/NAME/SLOT, links to them."""
+        return self.state / "adapters"
+
+    @property
     def index(self) -> Path:
         """The DuckDB index, rebuildable from the other three."""
         return self.state / "workbench.duckdb"

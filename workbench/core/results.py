@@ -86,6 +86,8 @@ class Funnel(Wire):
     """Largest first, at most ten."""
     lengths: TokenLengths | None = None
     balance: tuple[BalanceTable, ...] = ()
+    distinct_2: float | None = None
+    """How varied the prompts of the kept rows are: different pairs of neighbouring words per pair, in a sample."""
     restored: int = 0
     """Rows kept against a reason to drop them, because a person said so."""
     near_duplicate_settings: dict[str, float | int | str] = {}
@@ -145,6 +147,29 @@ class TrainSummary(Wire):
     """Cosine of the adapter's gradients before and after an evaluation forward: 1 unless something severed it."""
     seconds: float
     adapter_sha256: str
+    objective: str = "sft"
+    learning_rate: float | None = None
+    """Peak learning rate, as used."""
+    dropout: float | None = None
+    """As used."""
+    warmup_steps: int | None = None
+    """As used."""
+    batch_size: int | None = None
+    """Sequences per forward pass at the end of training."""
+    gradient_accumulation: int | None = None
+    """Forward passes per optimiser step at the end of training."""
+    out_of_memory: tuple[int, ...] = ()
+    """Batch sizes that did not fit into memory; each was halved at equal sequences per step."""
+    validation_rows: int = 0
+    """Training rows held back for early stopping."""
+    best_step: int | None = None
+    """Step whose adapter was kept: the one with the lowest validation loss. None keeps the last."""
+    best_validation_loss: float | None = None
+    """Mean loss on the validation rows at `best_step`, in nats."""
+    stopped_early: bool = False
+    """Whether training ended because the validation loss no longer fell."""
+    peak_memory_bytes: int | None = None
+    """Largest memory of the process, or of the GPU where there is one."""
 
 
 class ArmInfo(Wire):

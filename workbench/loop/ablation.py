@@ -32,6 +32,7 @@ from workbench.loop.plan import (
     training,
     without_policy,
 )
+from workbench.train.refusals import fixed_steps
 
 _ARMS = "compare:arms"
 
@@ -69,7 +70,7 @@ def build_ablation_plan(config: LoopConfig, project: Path, command: str = "workb
         compare=config.compare,
         alpha=config.gate.alpha,
         max_failed_fraction=config.gate.max_failed_fraction,
-        steps=config.train.max_steps,
+        steps=fixed_steps(config.train),
         question=_question(config),
         command=command,
         strict=config.gate.strict,
@@ -135,7 +136,7 @@ def _arm(config: LoopConfig, rows: MixRows, seeds: Sequence[int]) -> AblationArm
 
 def _sizes(config: LoopConfig, arms: tuple[AblationArm, ...]) -> Draft:
     train = config.train
-    node = AblationArmsNode(arms=arms, rows_read=train.max_steps * train.batch_size * train.gradient_accumulation)
+    node = AblationArmsNode(arms=arms, rows_read=fixed_steps(train) * train.batch_size * train.gradient_accumulation)
     return Draft(_ARMS, "compare", node, tuple(name for arm in arms for name in arm.mixed))
 
 

@@ -7,25 +7,30 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.adapters.registry import read_registry
+from workbench.adapters.versions import collectable_versions, kept_artifacts
 from workbench.core.paths import Project
 from workbench.loop.runs import is_locked
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Directories that no run refers to."""
+    """Directories that neither a run nor an adapter in use refers to."""
 
     paths: tuple[Path, ...]
     size_bytes: int
 
 
 def find_garbage(project: Project) -> Garbage:
-    """Artifacts and scratch that no run's plan names. Nothing of a project with a running job is garbage."""
+    """Artifacts and scratch that neither a run's plan nor an adapter in use names, and the files of archived adapters.
+    Nothing of a project with a running job is garbage. IncompleteError if the adapters' log cannot be read."""
     if any(is_locked(path) for path in project.runs.glob("*") if path.is_dir()):
         return Garbage((), 0)
-    kept = _referenced(project)
+    registry = read_registry(project)
+    kept = _referenced(project) | kept_artifacts(registry)
     found = [path for path in sorted(project.artifacts.glob("*/*")) if path.name not in kept]
     found += [path for path in sorted(project.work.glob("*/*")) if path.name.removesuffix(".lock") not in kept]
+    found += collectable_versions(registry)
     return Garbage(tuple(found), sum(_size(path) for path in found))
 
 

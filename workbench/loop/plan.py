@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from workbench.adapters.registry import check_base, names_registered, resolve
 from workbench.compare.power import refuse_small_margins
 from workbench.core.cards import BuilderSource, Card
 from workbench.core.config import ArmConfig, LoopConfig
@@ -31,12 +32,14 @@ from workbench.core.nodes import (
     SynthNode,
     TrainNode,
 )
+from workbench.core.paths import Project
 from workbench.core.stage import STAGES, StageName
 from workbench.core.suites import Documents, Suite, read_documents, suite_path
 from workbench.core.wire import Wire
 from workbench.loop.decisions import restored_records
 from workbench.loop.registry import stages
 from workbench.loop.settings import load_card, load_suite
+from workbench.train.refusals import refuse, refuse_arms
 
 ABLATION = "compare:ablation"
 """The node that answers in the plan of `workbench ablate`."""
@@ -111,6 +114,17 @@ def build_curate_plan(config: LoopConfig, project: Path, card: Card, against: Se
     return fingerprinted(drafts, project)
 
 
+def build_train_plan(config: LoopConfig, project: Path, card: Card) -> Plan:
+    """The plan of `workbench train --data FILE`: one dataset, cleaned, and an adapter from it; nothing is scored."""
+    drafts = [
+        _ingest(card.name, card, config.seed),
+        _curate(config, project, (card.name,), (card.name,), ()),
+        mixing(config, "mix"),
+        training(config, "train", mixed="mix", seed=config.seed),
+    ]
+    return fingerprinted(drafts, project)
+
+
 def select(plan: Plan, *, only: str | None, first: str | None, last: str | None) -> set[str]:
     """Names of the nodes whose stage lies in the wanted range; UsageError for an unknown stage."""
     for option, value in (("--only", only), ("--from", first), ("--until", last)):
@@ -136,6 +150,7 @@ def _drafts(config: LoopConfig, project: Path, command: str) -> list[Draft]:
         drafts += curating(config, project, scene)
         drafts.append(mixing(config, "mix"))
         drafts.append(training(config, "train", mixed="mix", seed=config.seed))
+        refuse_arms(config.train, arms)
     drafts += [scoring(config, arm, scene.measured) for arm in arms]
     drafts += _judging(config, scene.measured)
     return drafts + _verdict(config, scene.suites, drafts, command)
@@ -177,11 +192,13 @@ def curating(config: LoopConfig, project: Path, scene: Scene) -> list[Draft]:
                     strategies=config.synth.strategies,
                     endpoints={name: endpoint for name, endpoint in config.endpoints.items() if name in used},
                     model=config.model,
+                    decontamination=config.curate.decontamination,
+                    datasets=scene.data,
                     suites=scene.measured,
                     suites_dir=config.suites_dir,
                     seed=config.seed,
                 ),
-                ("curate", *_ingests(_datasets_of(scene.suites))),
+                ("curate", *_ingests(scene.cards)),
             )
         )
     return drafts
@@ -200,7 +217,8 @@ def mixing(config: LoopConfig, name: str, rows: MixRows = "filtered", seed: int 
 
 
 def training(config: LoopConfig, name: str, *, mixed: str, seed: int) -> Draft:
-    """An adapter from the training set `mixed`."""
+    """An adapter from the training set `mixed`. Raises as `refuse` for settings that cannot work."""
+    refuse(config.train, config.model)
     node = TrainNode(train=config.train, model=config.model, seed=seed)
     return Draft(name, "train", node, (mixed,), _known_as(mixed, "mix"))
 
@@ -420,13 +438,28 @@ def _with_segment(draft: Draft, done: dict[str, str]) -> Draft:
     return replace(draft, config=node.model_copy(update={"segment": fingerprint(data)}))
 
 
+def _with_adapter(draft: Draft, project: Path) -> Draft:
+    """An arm that names a registered adapter scores the files of that version, wherever a slot points later on.
+
+    UsageError for an adapter that is not registered; IncompleteError if its files changed or it has another base."""
+    node = draft.config
+    if not isinstance(node, ScoreNode) or node.arm.adapter is None or not names_registered(node.arm.adapter):
+        return draft
+    adapter = resolve(Project(project), node.arm.adapter)
+    check_base(adapter, node.model, project)
+    if adapter.directory == (project / node.arm.adapter).resolve():
+        return draft  # a directory with such a name
+    arm = node.arm.model_copy(update={"adapter": str(adapter.directory.relative_to(project))})
+    return replace(draft, config=node.model_copy(update={"arm": arm}))
+
+
 def fingerprinted(drafts: list[Draft], project: Path) -> Plan:
     """The plan of drafts that stand in an order in which every input comes first."""
     registry = stages()
     done: dict[str, str] = {}
     nodes = []
     for draft in drafts:
-        draft = _with_segment(draft, done)
+        draft = _with_adapter(_with_segment(draft, done), project)
         stage = registry[draft.stage]
         external = stage.external(draft.config, project)
         libraries = library_versions(stage.libraries)

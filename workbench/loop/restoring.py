@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import getpass
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from workbench.core.errors import UsageError
 from workbench.core.parts import read_rows
 from workbench.core.paths import Project
 from workbench.core.records import Decision, Drop
+from workbench.core.who import user_name
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.decisions import append_decision, decisions, restored_records
 
@@ -70,7 +70,7 @@ def _append(project: Project, record: str, verdict: str, reason: str, who: str |
     decision = Decision(
         id=uuid.uuid4().hex,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        who=who or getpass.getuser(),
+        who=who or user_name(),
         kind="restore",
         target=record,
         verdict=verdict,

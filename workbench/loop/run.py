@@ -37,6 +37,7 @@ from workbench.core.events import (
     RunStarted,
 )
 from workbench.core.fingerprints import fingerprint
+from workbench.core.nodes import CurateNode
 from workbench.core.parts import read_model, write_text
 from workbench.core.paths import Project
 from workbench.core.records import Manifest
@@ -49,8 +50,11 @@ from workbench.loop.jobs import LOCK_FD
 from workbench.loop.library_output import to_log
 from workbench.loop.plan import ABLATION, Node, Plan
 from workbench.loop.publish import publish
+from workbench.loop.registering import register_run
 from workbench.loop.registry import stages
 
+RESUMABLE = ("workbench run", "workbench demo", "workbench ablate")
+"""Commands whose runs `workbench run --resume` continues: their configuration is a whole loop."""
 RunStatus = Literal["completed", "failed", "cancelled"]
 
 
@@ -104,7 +108,7 @@ def execute(
             emit(RunStarted(run=run, pid=os.getpid(), nodes=tuple(node.name for node in plan.nodes), resumed=resumed))
             wanted = {node.name for node in plan.nodes} if selected is None else selected
             with to_log(directory / "log.txt"):
-                result = _Execution(plan, config, project, run, emit, cancelled, wanted).run()
+                result = _Execution(plan, config, project, run, emit, cancelled, wanted, command).run()
             emit(RunFinished(run=run, status=result.status, exit_code=result.exit_code, message=result.message))
         except (WorkbenchError, OSError) as error:  # outside of any stage: a full disk, a damaged artifact
             code = error.exit_code if isinstance(error, WorkbenchError) else ExitCode.INCOMPLETE
@@ -128,6 +132,7 @@ class _Execution:
     emit: Callable[[Event], None]
     cancelled: Callable[[], bool]
     wanted: set[str]
+    command: str
 
     def run(self) -> RunResult:
         store = ArtifactStore(self.project)
@@ -157,16 +162,21 @@ class _Execution:
                     cached.append(node.name)
                 artifacts[node.name] = found
                 self._index(node, found)
-                continue
-            outcome = self._run_node(store, node, artifacts)
-            if isinstance(outcome, Cancelled):
-                return ended("cancelled", ExitCode.TERMINATED, f"stopped in {node.name}; {self._continue()}")
-            if isinstance(outcome, Failed):
-                self.emit(NodeFailed(node=node.name, message=outcome.message, exit_code=outcome.exit_code))
-                return ended("failed", outcome.exit_code, f"{node.name}: {outcome.message}")
-            artifacts[node.name] = outcome
-            ran.append(node.name)
+            else:
+                outcome = self._run_node(store, node, artifacts)
+                if isinstance(outcome, Cancelled):
+                    return ended("cancelled", ExitCode.TERMINATED, f"stopped in {node.name}; {self._continue()}")
+                if isinstance(outcome, Failed):
+                    self.emit(NodeFailed(node=node.name, message=outcome.message, exit_code=outcome.exit_code))
+                    return ended("failed", outcome.exit_code, f"{node.name}: {outcome.message}")
+                artifacts[node.name] = outcome
+                ran.append(node.name)
+            if (problem := _nothing_left(node, artifacts[node.name])) is not None:
+                self._extend_index(artifacts)
+                self.emit(NodeFailed(node=node.name, message=problem, exit_code=ExitCode.INCOMPLETE))
+                return ended("failed", ExitCode.INCOMPLETE, f"{node.name}: {problem}")
         self._extend_index(artifacts)
+        self._register_adapter(artifacts)
         if ablated := artifacts.get(ABLATION):
             ablation = read_model(ablated.part("ablation.json"), Ablation)
             written = publish(self.project, self.run_id, ablated, "ablation.md")
@@ -184,8 +194,19 @@ class _Execution:
             if node.name in artifacts and (joined := extend_index(self.project, node, artifacts[node.name])):
                 self.emit(NodeMessage(node=node.name, level="info", message=joined))
 
+    def _register_adapter(self, artifacts: dict[str, Artifact]) -> None:
+        """What was trained gets a version, what was judged its verdict; a damaged registry costs the run a warning."""
+        try:
+            for said in register_run(self.project, self.run_id, self.config, artifacts, utc_now()):
+                self.emit(NodeMessage(node="adapters", level="info", message=said))
+        except WorkbenchError as error:
+            advice = f"{error}\n  afterwards: workbench adapters register {self.run_id}"
+            self.emit(NodeMessage(node="adapters", level="warning", message=advice))
+
     def _continue(self) -> str:
-        return f"continue with: workbench run --resume {self.run_id}"
+        if self.command.startswith(RESUMABLE):
+            return f"continue with: workbench run --resume {self.run_id}"
+        return f"the same command again continues, and takes from the cache what was finished: {self.command}"
 
     def _run_node(
         self, store: ArtifactStore, node: Node, artifacts: dict[str, Artifact]
@@ -256,6 +277,21 @@ def _manifest(node: Node, inputs: dict[str, Artifact], outcome: Done, seconds: f
         summary=dict(outcome.summary),
         created_at=utc_now(),
         seconds=seconds,
+    )
+
+
+def _nothing_left(node: Node, artifact: Artifact) -> str | None:
+    """Why the run cannot go on with a curation that kept no row; None if it kept some, or the node is another."""
+    if not isinstance(node.config, CurateNode):
+        return None
+    counts = dict(artifact.manifest.summary)
+    rows, left, _ = (counts.pop(key, 0) for key in ("rows_in", "rows_out", "edges"))
+    if left:
+        return None
+    return (
+        f"nothing is left of {rows} records; rows dropped by reason:"
+        f" {', '.join(f'{reason} {dropped}' for reason, dropped in counts.items())}\n  next: loosen or leave out the"
+        f" filter that takes most (keys `curate.*`), or look at the data: {artifact.part('dropped.jsonl')}"
     )
 
 

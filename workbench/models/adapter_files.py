@@ -11,10 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from workbench.core.config import ModelConfig, TrainConfig
+from workbench.core.config import ModelConfig, Precision, TrainConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.parts import read_model
 from workbench.core.wire import Wire
+from workbench.models.full_weights import is_full, overlaid
 from workbench.models.gguf_conversion import converted_dir
 from workbench.models.refs import PICKLED, model_fingerprint, resolve
 
@@ -40,6 +41,27 @@ class AdapterNote(Wire):
     seed: int
 
 
+class TrainedOn(Wire, extra="ignore"):
+    """A note as it is read: an adapter outlives the version that trained it, whose settings may be called otherwise."""
+
+    base: str
+    base_fingerprint: str
+    precision: Precision
+    template_hash: str
+    train: dict[str, Any]
+    seed: int
+
+    @property
+    def method(self) -> str:
+        """The method's name at the time."""
+        return str(self.train.get("method", "unknown"))
+
+
+def read_note(adapter: Path) -> TrainedOn | None:
+    """What the adapter says about its training; None if it has no note. IncompleteError for one that is none."""
+    return read_model(adapter / NOTE, TrainedOn) if (adapter / NOTE).is_file() else None
+
+
 def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path) -> None:
     """Raises IncompleteError if `adapter` is no safetensors adapter, or is one of another base than `config` names.
 
@@ -49,8 +71,7 @@ def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path) -> Non
     _check_files(adapter)
     shapes = _tensor_shapes(adapter / WEIGHTS)
     source = resolve(config.ref, config.revision, project)
-    if (adapter / NOTE).is_file():
-        note = read_model(adapter / NOTE, AdapterNote)
+    if (note := read_note(adapter)) is not None:
         found = model_fingerprint(source)
         if note.base_fingerprint != found:
             raise IncompleteError(
@@ -68,7 +89,10 @@ def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path) -> Non
 
 
 def attached(model: Any, adapter: Path) -> Any:
-    """PEFT model with the adapter (fp32) on `model`; IncompleteError if a matrix is missing or does not fit."""
+    """PEFT model with the adapter (fp32) on `model`, or `model` with trained weights of its own; IncompleteError if a
+    matrix is missing or does not fit."""
+    if is_full(adapter):
+        return overlaid(model, adapter)
     # 2 s: peft, only when there is an adapter
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError
@@ -126,14 +150,15 @@ def _tensor_shapes(file: Path) -> dict[str, list[int]]:
 
 
 def _check_shapes(adapter: dict[str, list[int]], base: dict[str, list[int]], where: Path, ref: str) -> None:
-    """LoRA's A is [rank, inputs], its B [outputs, rank], around a weight [outputs, inputs]."""
+    """LoRA's A is [rank, inputs], its B [outputs, rank], around a weight [outputs, inputs]; GPT-2 and its like keep
+    their weights the other way round."""
     for name, shape in adapter.items():
         layer, is_lora, kind = name.removeprefix(_PEFT_PREFIX).partition(".lora_")
         if not is_lora or kind not in ("A.weight", "B.weight"):
             continue
         weight = base.get(f"{layer}.weight")
         fits = weight is not None and len(shape) == 2 and len(weight) == 2
-        if not fits or (shape[1] != weight[1] if kind == "A.weight" else shape[0] != weight[0]):  # type: ignore[index]
+        if not fits or (shape[1] if kind == "A.weight" else shape[0]) not in weight:  # type: ignore[operator]
             raise IncompleteError(
                 f"adapter does not fit {ref}: {name} is {shape}, the base's layer is {weight or 'absent'}",
                 where=str(where),

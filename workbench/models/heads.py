@@ -36,12 +36,13 @@ def separable(model: Any) -> bool:
     )
 
 
-def hidden_states(model: Any, input_ids: Any) -> Any:
+def hidden_states(model: Any, input_ids: Any, **inputs: Any) -> Any:
     """Last hidden states `[batch, length, hidden]` of a separable model, its adapter included.
 
-    Rows are padded on the right, so causal attention keeps the padding out of every real token without a mask.
+    `inputs` are for the model, such as `position_ids`. Rows are padded on the right, so causal attention keeps the
+    padding out of every real token without a mask.
     """
-    return _bare(model).base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+    return _bare(model).base_model(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
 
 
 def head_weight(model: Any) -> Any:

@@ -85,7 +85,9 @@ def _score_batch(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[Continuatio
 def _rows(model: Any, ids: Any, mask: Any, predicts: Any) -> Callable[[int, int], Any]:
     """Gives the logits of predicting rows `start` to `end`, in reading order of the batch."""
     if not heads.separable(model):
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[predicts]
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        # A learned prompt stands before the text and has logits of its own.
+        logits = logits[:, -ids.shape[1] :][predicts]
         return lambda start, end: logits[start:end]
     hidden = heads.hidden_states(model, ids)[predicts]
     weight = heads.head_weight(model)

@@ -74,7 +74,6 @@ def load(config: ModelConfig, precision: Precision, project: Path, adapter: Path
             dtype=dtype,
             device_map={"": device},
             quantization_config=_nf4() if precision == "nf4" else None,
-            attn_implementation="sdpa",
             use_safetensors=True,
             trust_remote_code=False,
             **location.options,

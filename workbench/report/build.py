@@ -92,6 +92,9 @@ def _training(artifact: Artifact | None) -> Training | None:
     settings = config.train.model_dump(mode="json", exclude_none=True)
     settings["max_length"] = config.train.max_length or config.model.max_length
     settings["seed"] = config.seed
+    settings["max_steps"] = summary.steps
+    used = {name: getattr(summary, name) for name in ("learning_rate", "dropout", "warmup_steps")}
+    settings |= {name: value for name, value in used.items() if value is not None}
     return Training(
         summary=summary.model_copy(update={"base": without_credentials(summary.base)}),
         curve=tuple(read_rows(artifact.part("curve.jsonl"), CurvePoint)),

@@ -57,7 +57,8 @@ def gaps(
     for share in mix.shares if mix else ():
         if abs(share.realised - share.requested) > _SHARE_TOLERANCE:
             asked, got = numbers.percent(share.requested), numbers.percent(share.realised)
-            yield f"The mixture asked for {asked} of {share.name} and got {got}."
+            why = f": {share.missed}" if share.missed else ""
+            yield f"The mixture asked for {asked} of {share.name} and got {got}{why}."
     total = sum(count.forgotten + count.learned for count in shown_flips.counts)
     if total > len(shown_flips.shown):
         yield f"{len(shown_flips.shown)} of {numbers.count(total)} changed answers are shown; flips.jsonl has all."

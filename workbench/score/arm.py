@@ -102,7 +102,7 @@ def named_adapter(chosen: str, arm: str, project: Path) -> Path:
         raise UsageError(
             f"adapter directory {chosen!r} does not exist",
             where=where,
-            next_step="give `train`, `sham` or a directory written by training",
+            next_step="give `train`, `sham`, NAME@VERSION of a registered adapter, or a directory written by training",
         )
     return path
 

@@ -2,6 +2,7 @@
 
 .workbench/runs/RUN/{config.yaml, plan.json, events.jsonl}   ->  a row in runs, a row per node in run_nodes
 .workbench/decisions/*.jsonl                                 ->  a row per decision
+.workbench/adapters/log.jsonl                                ->  a row per line
 """
 
 from __future__ import annotations
@@ -12,6 +13,15 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from workbench.core.adapters import (
+    ADAPTER_LINE,
+    AdapterArchived,
+    AdapterJudged,
+    AdapterLine,
+    AdapterPromoted,
+    AdapterRegistered,
+    AdapterRolledBack,
+)
 from workbench.core.errors import IncompleteError
 from workbench.core.events import (
     Event,
@@ -134,3 +144,40 @@ def add_decisions(sink: Sink, directory: Path) -> tuple[str, ...]:
                 said = (decision.kind, decision.target, decision.verdict, decision.note)
                 sink.add("decisions", (decision.id, decision.at, decision.who, *said, path.name, number))
     return tuple(problems)
+
+
+def add_adapter_events(sink: Sink, log: Path) -> tuple[str, ...]:
+    """The rows of the adapters' log; gives the lines that are none (a torn last line among them), each with its
+    place."""
+    problems: list[str] = []
+    written = log.read_bytes().splitlines() if log.is_file() else []
+    for number, text in enumerate(written, start=1):
+        try:
+            line = ADAPTER_LINE.validate_json(text)
+        except ValidationError:
+            problems.append(f"{log}:{number}: is no line of the adapters' log; it was left out")
+            continue
+        if line.schema_version > SCHEMA_VERSION:
+            problems.append(f"{log}:{number}: was written by a newer version of workbench; it was left out")
+            continue
+        adapter = (line.name, line.version, line.sha256)
+        sink.add(
+            "adapter_events",
+            (number, line.at, line.who, line.event, *adapter, *_decided(line), text.decode("utf-8", "replace")),
+        )
+    return tuple(problems)
+
+
+def _decided(line: AdapterLine) -> tuple[str | None, str | None, str | None, bool | None, str | None]:
+    """Run, slot, state, forced and reason, as far as the line has them."""
+    match line:
+        case AdapterRegistered(run=run):
+            return run, None, None, None, None
+        case AdapterJudged(run=run, state=state):
+            return run, None, state, None, None
+        case AdapterPromoted(run=run, slot=slot, state=state, forced=forced, reason=reason):
+            return run, slot, state, forced, reason
+        case AdapterRolledBack(slot=slot, reason=reason):
+            return None, slot, None, None, reason
+        case AdapterArchived(reason=reason):
+            return None, None, None, None, reason

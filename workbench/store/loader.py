@@ -1,4 +1,4 @@
-"""Filling the index: one artifact, one run, or all decisions in one short transaction each; or everything anew.
+"""Filling the index: one artifact, one run, all decisions or the adapters' log in one short transaction each; or all.
 
     load_artifact(index, artifacts / "score" / "3f...")    ->  Loaded(rows=1204) | AlreadyLoaded() | StoreBusy(...)
 
@@ -36,7 +36,7 @@ from workbench.store.connection import (
     reading,
     with_retry,
 )
-from workbench.store.history import add_decisions, add_run
+from workbench.store.history import add_adapter_events, add_decisions, add_run
 from workbench.store.migrations import migrate
 from workbench.store.rows import add_artifact
 from workbench.store.sink import Sink
@@ -105,6 +105,15 @@ def load_decisions(index: Path, decisions_dir: Path, timeout_s: float = LOCK_TIM
         return add_decisions(sink, decisions_dir)
 
     return _load(index, fill, _delete_all, _DECISIONS, timeout_s)
+
+
+def load_adapters(index: Path, log: Path, timeout_s: float = LOCK_TIMEOUT_S) -> Loaded | StoreBusy:
+    """Puts the adapters' log into the index, replacing what it had. Lines that are none are named in `problems`."""
+
+    def fill(sink: Sink) -> tuple[str, ...]:
+        return add_adapter_events(sink, log)
+
+    return _load(index, fill, _delete_all, _ADAPTERS, timeout_s)
 
 
 def pending(index: Path, project: Project) -> tuple[Path, ...] | StoreBusy:
@@ -177,6 +186,7 @@ def rebuild(project: Project, timeout_s: float = LOCK_TIMEOUT_S) -> Rebuilt:
 _ARTIFACTS = "column_name = 'fingerprint' AND table_name <> 'run_nodes'"
 _RUNS = "column_name = 'run'"
 _DECISIONS = "table_name = 'decisions' AND column_name = 'id'"
+_ADAPTERS = "table_name = 'adapter_events' AND column_name = 'position'"
 Statement = tuple[str, list[str]]
 
 
@@ -279,6 +289,8 @@ def _fill_all(connection: DuckDBPyConnection, project: Project) -> tuple[str, ..
         clear = [_delete_by("run", directory.name, table) for table in known]
         problems += _one(connection, clear, _run_filler(directory))
     problems += _one(connection, [_delete_all("decisions")], lambda sink: add_decisions(sink, project.decisions))
+    log = project.adapters / "log.jsonl"
+    problems += _one(connection, [_delete_all("adapter_events")], lambda sink: add_adapter_events(sink, log))
     return tuple(problems)
 
 

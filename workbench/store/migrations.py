@@ -110,7 +110,18 @@ _M001 = (
         note VARCHAR, file VARCHAR, line BIGINT)""",
 )
 
-MIGRATIONS: tuple[Callable[[DuckDBPyConnection], None], ...] = (m001_first_tables,)
+
+def m002_adapter_events(connection: DuckDBPyConnection) -> None:
+    """The adapters' log: what was registered, judged, promoted, rolled back and archived, by whom and on which hash."""
+    connection.execute(
+        """CREATE TABLE adapter_events (
+            position INTEGER, happened_at VARCHAR, who VARCHAR, event VARCHAR, name VARCHAR, version INTEGER,
+            sha256 VARCHAR, run VARCHAR, slot VARCHAR, state VARCHAR, forced BOOLEAN, reason VARCHAR,
+            line_json VARCHAR)"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[DuckDBPyConnection], None], ...] = (m001_first_tables, m002_adapter_events)
 """Append only: the place in the list, counted from 1, is the schema version."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -50,10 +50,11 @@ def encode_all(tokenizer: Any, records: Iterable[Record], max_length: int, syste
     return EncodedSet(rows, truncated, skipped)
 
 
-def row_order(lengths: Sequence[int], batch_size: int, batches: int, seed: int) -> list[int]:
+def row_order(lengths: Sequence[int], batch_size: int, batches: int, seed: int, *, grouped: bool) -> list[int]:
     """Row indices for `batches` batches, one shuffled pass over all rows after the other.
 
-    Within a pool of some batches rows are sorted by length before they are cut into batches, and the batches shuffled.
+    `grouped` spares padding: within a pool of some batches rows are sorted by length before they are cut into batches,
+    and the batches shuffled.
     """
     order: list[int] = []
     wanted = batch_size * batches
@@ -63,7 +64,8 @@ def row_order(lengths: Sequence[int], batch_size: int, batches: int, seed: int) 
         random.Random(f"pass {number} of {seed}").shuffle(one_pass)
         order += one_pass
         number += 1
-    return _grouped(order[:wanted], lengths, batch_size, random.Random(f"batches of {seed}"))
+    order = order[:wanted]
+    return _grouped(order, lengths, batch_size, random.Random(f"batches of {seed}")) if grouped else order
 
 
 def collate(pad_id: int) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:

@@ -3,8 +3,8 @@
     mix/train.jsonl    {"kind": "chat", "messages": [{"role": "user", "content": "What does len() do?"},
                                                      {"role": "assistant", "content": "Counts items."}], ...}
     ->
-    adapter/           LoRA on all linear layers of the frozen base, fp32 safetensors, and what it was trained on
-    sham/              the same shapes, all zeros: scored like the adapter, it must change nothing
+    adapter/           what the method trained, fp32 safetensors, and a note of what it was trained on and how
+    sham/              an adapter of the same kind that changes nothing: scored like the adapter, it must give the base
     curve.jsonl        {"step": 1, "loss": 3.41, "learning_rate": 0.0, "grad_norm": 2.2, "tokens": 412, "seconds": 1.9}
     training.json      TrainSummary
 
@@ -13,12 +13,15 @@ A run killed at any moment and taken up again ends in the same adapter and the s
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.core.errors import UsageError
+from workbench.core.errors import IncompleteError
 from workbench.core.fingerprints import file_sha256
 from workbench.core.nodes import TrainNode
 from workbench.core.parts import read_rows, write_model, write_rows, write_text
@@ -26,21 +29,25 @@ from workbench.core.records import CurvePoint, Record
 from workbench.core.results import TrainSummary
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.models.refs import model_fingerprint, resolve
+from workbench.train.objectives.registry import OBJECTIVES
+from workbench.train.refusals import refuse
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
-    from workbench.train.trainer import AdapterTrainer
+    from workbench.train.checkpointed import Checkpointed, StepLog
 
 _ATTEMPTS = "attempts.jsonl"
+_TOO_LARGE = "out_of_memory.json"
 
 
 def run(config: TrainNode, inputs: Inputs, ctx: Context) -> Outcome:
     """Trains the adapter, or goes on where an interrupted attempt left a valid checkpoint.
 
-    Raises UsageError if method and precision do not go together, IncompleteError for an empty training set, a failed
-    gradient self-check or a loss that is not finite.
+    Raises UsageError and PrerequisiteError as `refuse`, IncompleteError for an empty training set, records of another
+    kind than the objective learns from, a failed gradient self-check, a loss that is not finite, or a single sequence
+    that does not fit into memory.
     """
-    _check_method(config)
+    refuse(config.train, config.model)
     # 8 s: torch, trl and peft; planning must not pay for them
     import torch
 
@@ -58,55 +65,124 @@ def external(config: TrainNode, project: Path) -> dict[str, str]:
     return {"model": model_fingerprint(resolve(config.model.ref, config.model.revision, project))}
 
 
-def _check_method(config: TrainNode) -> None:
-    needs = {"qlora": ("nf4",), "lora": ("bf16", "fp32")}[config.train.method]
-    if config.model.precision not in needs:
-        raise UsageError(
-            f"method {config.train.method} needs a base in {' or '.join(needs)}, but model.precision is "
-            f"{config.model.precision}",
-            where="train.method",
-            next_step="set train.method: lora for a bf16 or fp32 base, or model.precision: nf4 for qlora",
-        )
-
-
 def _run(config: TrainNode, train_file: Path, ctx: Context) -> Outcome:
     from workbench.models.quiet import quiet_libraries
 
     quiet_libraries()
+    records = list(read_rows(train_file, Record))
+    _check_kinds(config.train.objective, records)
+    _place_trackers(config, ctx)
+    while not ctx.cancelled():
+        outcome = _attempt(config, records, ctx)
+        if outcome is not None:
+            return outcome
+        _release_memory()
+    return Cancelled()
+
+
+def _check_kinds(objective: str, records: Sequence[Record]) -> None:
+    """IncompleteError for the first record that the objective cannot learn from."""
+    kinds = OBJECTIVES[objective].kinds
+    for record in records:
+        if record.kind not in kinds:
+            raise IncompleteError(
+                f"objective {objective} learns from records of kind {', '.join(sorted(kinds))}, but record {record.id} "
+                f"({record.source.dataset}) is of kind {record.kind}",
+                where="train.objective",
+                next_step="leave that dataset out of `data` or `mix.shares`, or take another train.objective",
+            )
+
+
+def _place_trackers(config: TrainNode, ctx: Context) -> None:
+    """TensorBoard's files go beside the runs: the trainer's own directory is scratch."""
+    if "tensorboard" in config.train.report_to:
+        directory = ctx.project / ".workbench" / "tensorboard" / f"{ctx.node.replace(':', '-')}-{ctx.fingerprint[:12]}"
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(directory)
+        ctx.info(f"TensorBoard: tensorboard --logdir {directory}")
+
+
+def _attempt(config: TrainNode, records: Sequence[Record], ctx: Context) -> Outcome | None:
+    """Trains in batches as large as fit; None if these did not, which the next attempt will know."""
     from workbench.models import gradient_guard
-    from workbench.models.loading import load, load_tokenizer
-    from workbench.train.data import encode_all
-    from workbench.train.trainer import StepLog, build_trainer, clear_scratch, self_check
+    from workbench.models.loading import load
+    from workbench.train.checkpointed import StepLog
 
-    tokenizer = load_tokenizer(config.model, ctx.project)
-    max_length = config.train.max_length or config.model.max_length
-    data = encode_all(tokenizer, read_rows(train_file, Record), max_length, config.model.system_prompt)
-    if data.skipped:
-        ctx.warn(f"{data.skipped} records left out: their prompt alone fills {max_length} tokens")
-    if data.truncated:
-        ctx.info(f"{data.truncated} of {len(data.rows)} answers cut off at {max_length} tokens")
-    if ctx.cancelled():
+    too_large = _too_large(ctx.work_dir)
+    log = StepLog(lambda point, tokens_per_s: _tell_step(ctx, log, point, tokens_per_s), ctx.cancelled)
+    log.on_validation = lambda step, loss: ctx.metric(step, validation_loss=loss)
+    log.info = ctx.info
+    batch_size = config.train.batch_size if not too_large else _smaller(too_large[-1], config.train)
+    try:
+        loaded = load(config.model, config.model.precision, ctx.project)
+        trainer = OBJECTIVES[config.train.objective].build(
+            loaded, records, config.train, config.seed, ctx.work_dir, log
+        )
+        if batch_size != config.train.batch_size:
+            trainer.shrink(batch_size)
+        with gradient_guard.severed_gradients_are_errors():
+            cosine = trainer.self_check()
+            gradient_guard.require_gradient(cosine)
+            resumed_from = _train(trainer, config, ctx)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _note_too_large(ctx, config, [*too_large, batch_size])
+        return None
+    _clear_scratch(ctx.work_dir)
+    if not trainer.finished:
         return Cancelled()
-
-    loaded = load(config.model, config.model.precision, ctx.project)
-    log = StepLog(_reporter(config, ctx), ctx.cancelled)
-    trainer = build_trainer(loaded, data, config.train, config.seed, ctx.work_dir, log)
-    with gradient_guard.severed_gradients_are_errors():
-        cosine = self_check(trainer, data)
-        gradient_guard.require_gradient(cosine)
-        resumed_from = _train(trainer, config, ctx)
-    clear_scratch(ctx.work_dir)
-    if len(log.curve) < config.train.max_steps:
-        return Cancelled()
-    return _write_parts(_Trained(loaded, trainer, cosine, resumed_from), config, ctx)
+    return _write_parts(_Trained(loaded, trainer, cosine, resumed_from, too_large), config, ctx)
 
 
-def _train(trainer: AdapterTrainer, config: TrainNode, ctx: Context) -> tuple[int, ...]:
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory is short; torch has a class for GPUs, and a message for the CPU."""
+    import torch
+
+    is_told = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_told or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _smaller(batch_size: int, settings: Any) -> int:
+    """The largest batch of at most half of `batch_size` that divides a step's sequences."""
+    per_step = settings.batch_size * settings.gradient_accumulation
+    return next(size for size in range(batch_size // 2, 0, -1) if per_step % size == 0)
+
+
+def _too_large(work_dir: Path) -> tuple[int, ...]:
+    note = work_dir / _TOO_LARGE
+    return tuple(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else ()
+
+
+def _note_too_large(ctx: Context, config: TrainNode, sizes: list[int]) -> None:
+    """Records that batches of the last size did not fit; IncompleteError if there is no smaller one."""
+    if sizes[-1] == 1:
+        raise IncompleteError(
+            "out of memory with a single sequence per forward pass",
+            where="train",
+            next_step="set train.gradient_checkpointing: true, lower train.max_length, or take train.method: qlora on "
+            "an NF4 base",
+        )
+    write_text(ctx.work_dir / _TOO_LARGE, json.dumps(sizes))
+    ctx.warn(
+        f"out of memory with {sizes[-1]} sequences per forward pass: going on with "
+        f"{_smaller(sizes[-1], config.train)}, at as many sequences per step"
+    )
+
+
+def _release_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _train(trainer: Checkpointed, config: TrainNode, ctx: Context) -> tuple[int, ...]:
     """Trains to the last step from the newest valid checkpoint on; returns the steps at which work was taken up."""
     from transformers import set_seed
 
+    from workbench.train.checkpointed import read_curve
     from workbench.train.checkpoints import newest_valid
-    from workbench.train.trainer import read_curve
 
     def tell(path: Path, fault: str) -> None:
         ctx.warn(f"checkpoint {path.name} is passed over: {fault}")
@@ -115,13 +191,15 @@ def _train(trainer: AdapterTrainer, config: TrainNode, ctx: Context) -> tuple[in
     curve = read_curve(checkpoint) if checkpoint else []
     resumed_from = _note_attempt(ctx.work_dir, len(curve))
     if curve:
-        ctx.info(f"taking up training after step {len(curve)} of {config.train.max_steps}")
+        ctx.info(f"taking up training after step {len(curve)} of {trainer.step_log.steps}")
     trainer.step_log.resume(curve)
     set_seed(config.seed)
-    if checkpoint and len(curve) >= config.train.max_steps:
-        trainer.resume_state(checkpoint)
-    else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.train_from(checkpoint)
+    if trainer.stopped_early and trainer.validation is not None:
+        ctx.info(
+            f"stopped after step {len(trainer.step_log.curve)}: the validation loss has not fallen since step "
+            f"{trainer.validation.best_step}, whose adapter is kept"
+        )
     return resumed_from
 
 
@@ -134,21 +212,38 @@ def _note_attempt(work_dir: Path, first_step: int) -> tuple[int, ...]:
     return tuple(step for step in attempts if step > 0)
 
 
-def _reporter(config: TrainNode, ctx: Context) -> Any:
-    steps = config.train.max_steps
+def _clear_scratch(work_dir: Path) -> None:
+    """Removes what the trainer library puts beside our checkpoints."""
+    import shutil
 
-    def on_step(point: CurvePoint, tokens_per_s: float) -> None:
-        ctx.metric(
-            point.step,
-            loss=point.loss,
-            learning_rate=point.learning_rate,
-            grad_norm=point.grad_norm,
-            tokens_per_s=tokens_per_s,
-        )
-        left_s = point.seconds / point.step * (steps - point.step)
-        ctx.progress(point.step, steps, "steps", f"loss {point.loss:.3f}, {_duration(left_s)} left")
+    shutil.rmtree(work_dir / "trainer", ignore_errors=True)
 
-    return on_step
+
+def _tell_step(ctx: Context, log: StepLog, point: CurvePoint, tokens_per_s: float) -> None:
+    ctx.metric(
+        point.step,
+        loss=point.loss,
+        learning_rate=point.learning_rate,
+        grad_norm=point.grad_norm,
+        tokens_per_s=tokens_per_s,
+        memory_bytes=float(_peak_memory_bytes()),
+        **point.also,
+    )
+    left_s = point.seconds / point.step * (log.steps - point.step)
+    ctx.progress(point.step, log.steps, "steps", f"loss {point.loss:.3f}, {_duration(left_s)} left")
+
+
+def _peak_memory_bytes() -> int:
+    """Largest memory so far: of the GPU where there is one, else of this process."""
+    import resource
+    import sys
+
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _duration(seconds: float) -> str:
@@ -161,38 +256,50 @@ class _Trained:
     """What training left in memory."""
 
     loaded: LoadedModel
-    trainer: AdapterTrainer
+    trainer: Checkpointed
     cosine: float
     resumed_from: tuple[int, ...]
+    too_large: tuple[int, ...]
 
 
 def _write_parts(trained: _Trained, config: TrainNode, ctx: Context) -> Done:
-    from workbench.models.adapter_files import WEIGHTS, AdapterNote
+    from workbench.models.adapter_files import AdapterNote
     from workbench.models.chat import template_hash
-    from workbench.train.export import write_adapter, write_sham
-    from workbench.train.trainer import trained_parameters
+    from workbench.train.export import START, write_adapter, write_sham
 
-    loaded, model, curve = trained.loaded, trained.trainer.model, trained.trainer.step_log.curve
+    loaded, trainer = trained.loaded, trained.trainer
     note = AdapterNote(
         base=config.model.ref,
         base_fingerprint=loaded.fingerprint,
         precision=config.model.precision,
         template_hash=template_hash(loaded.tokenizer, config.model.system_prompt),
-        train=config.train,
+        train=trainer.settings,
         seed=config.seed,
     )
-    adapter = ctx.out_dir / "adapter"
-    write_adapter(model, adapter, note)
-    write_sham(adapter, ctx.out_dir / "sham")
-    write_rows(ctx.out_dir / "curve.jsonl", curve)
+    adapter, start = ctx.out_dir / "adapter", ctx.work_dir / START
+    write_adapter(trainer.model, adapter, note, start)
+    write_sham(adapter, ctx.out_dir / "sham", note, start)
+    write_rows(ctx.out_dir / "curve.jsonl", trainer.step_log.curve)
+    summary = _summary(trained, config, adapter)
+    write_model(ctx.out_dir / "training.json", summary)
+    return Done({"steps": summary.steps, "first_loss": summary.first_loss, "last_loss": summary.last_loss})
+
+
+def _summary(trained: _Trained, config: TrainNode, adapter: Path) -> TrainSummary:
+    from workbench.models.adapter_files import WEIGHTS
+    from workbench.train.checkpointed import trained_parameters
+
+    trainer, settings = trained.trainer, trained.trainer.settings
+    curve, looks = trainer.step_log.curve, trainer.validation
     tenth = max(1, len(curve) // 10)
-    summary = TrainSummary(
-        method=config.train.method,
+    return TrainSummary(
+        method=settings.method,
+        objective=settings.objective,
         base=config.model.ref,
-        base_fingerprint=loaded.fingerprint,
+        base_fingerprint=trained.loaded.fingerprint,
         precision=config.model.precision,
-        trainable_parameters=sum(parameter.numel() for parameter in trained_parameters(model)),
-        total_parameters=int(model.num_parameters()),
+        trainable_parameters=sum(parameter.numel() for parameter in trained_parameters(trainer.model)),
+        total_parameters=int(trainer.model.num_parameters()),
         steps=len(curve),
         answer_tokens=sum(point.tokens for point in curve),
         first_loss=_mean_loss(curve[:tenth]),
@@ -201,19 +308,29 @@ def _write_parts(trained: _Trained, config: TrainNode, ctx: Context) -> Done:
         gradient_check=trained.cosine,
         seconds=curve[-1].seconds,
         adapter_sha256=file_sha256(adapter / WEIGHTS),
+        learning_rate=settings.learning_rate,
+        dropout=settings.dropout,
+        warmup_steps=settings.warmup_steps,
+        batch_size=trainer.args.per_device_train_batch_size,
+        gradient_accumulation=trainer.args.gradient_accumulation_steps,
+        out_of_memory=trained.too_large,
+        validation_rows=0 if looks is None else looks.rows,
+        best_step=looks.best_step if looks is not None and looks.curve else None,
+        best_validation_loss=looks.best_loss if looks is not None and looks.curve else None,
+        stopped_early=len(curve) < trainer.step_log.steps,
+        peak_memory_bytes=_peak_memory_bytes(),
     )
-    write_model(ctx.out_dir / "training.json", summary)
-    return Done({"steps": summary.steps, "first_loss": summary.first_loss, "last_loss": summary.last_loss})
 
 
 def _mean_loss(points: list[CurvePoint]) -> float:
-    """Mean over answer tokens, not over steps."""
-    return sum(point.loss * point.tokens for point in points) / sum(point.tokens for point in points)
+    """Mean over answer tokens, not over steps, where tokens are counted."""
+    weights = [point.tokens for point in points] if any(point.tokens for point in points) else [1] * len(points)
+    return sum(point.loss * weight for point, weight in zip(points, weights, strict=True)) / sum(weights)
 
 
 STAGE = Stage(
     name="train",
-    version=1,
+    version=2,
     config=TrainNode,
     run=run,
     libraries=("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate"),

@@ -1,254 +1,188 @@
-"""TRL's SFTTrainer with three changes: the loss reads answer rows alone, checkpoints are whole or ignored, and what
-happens at each step goes to the stage instead of to stdout.
+"""Fine-tuning on answers: TRL's SFTTrainer whose loss reads answer rows alone.
 
 Imported from inside `run` only: trl, peft and torch take 8 s.
 """
 
 from __future__ import annotations
 
-import math
-import shutil
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
-from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from workbench.core.config import TrainConfig
-from workbench.core.errors import IncompleteError
-from workbench.core.parts import read_rows, write_rows
-from workbench.core.records import CurvePoint
+from workbench.core.records import Record
+from workbench.core.training import TrainConfig
 from workbench.models import gradient_guard, heads
+from workbench.models.chat import Encoded
 from workbench.models.loading import LoadedModel
 from workbench.train.answer_loss import answer_nll
-from workbench.train.checkpoints import write_checkpoint
-from workbench.train.data import EncodedSet, collate, row_order
+from workbench.train.checkpointed import Checkpointed, StepLog, require_finite, shared_arguments, trained_parameters
+from workbench.train.data import EncodedSet, collate, encode_all, row_order
+from workbench.train.defaults import parameter_count, resolved, split_sizes
+from workbench.train.fast_path import FastPath, fast_path_for
+from workbench.train.methods import adapter_config, penalty
+from workbench.train.validation import Validation, held_back
 
-CURVE = "curve.jsonl"
 _SELF_CHECK_ROWS = 2
-_SELF_CHECK_TOKENS = 96
 
 
-@dataclass(slots=True)
-class StepLog:
-    """What the steps gave so far, and whom to tell."""
+class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has no types
+    """Trains on answers; build it with `build_sft` or `build_trainer`."""
 
-    on_step: Callable[[CurvePoint, float], object]
-    """Hears of every finished step, with its tokens per second."""
-    cancelled: Callable[[], bool]
-    curve: list[CurvePoint] = field(default_factory=list)
-    loss: float = 0.0
-    """Of the step being computed: summed over its passes, each divided by the step's answer tokens."""
-    answer_tokens: int = 0
-    read_tokens: int = 0
-    began: float = 0.0
-    """Clock at which the attempt would have begun, had it done all steps so far."""
-    step_began: float = 0.0
-
-    def resume(self, curve: list[CurvePoint]) -> None:
-        """Takes up the curve of an earlier attempt; its seconds count, those lost since its checkpoint do not."""
-        self.curve = curve
-        self.began = self.step_began = time.monotonic()
-        self.began -= curve[-1].seconds if curve else 0.0
-
-    def close_step(self, step: int, learning_rate: float, grad_norm: float) -> None:
-        """Adds the finished step to the curve and tells the stage."""
-        now = time.monotonic()
-        point = CurvePoint(
-            step=step,
-            loss=self.loss,
-            learning_rate=learning_rate,
-            grad_norm=grad_norm,
-            tokens=self.answer_tokens,
-            seconds=now - self.began,
-        )
-        self.curve.append(point)
-        self.on_step(point, self.read_tokens / max(now - self.step_began, 1e-9))
-        self.loss, self.answer_tokens, self.read_tokens, self.step_began = 0.0, 0, 0, now
-
-
-class AdapterTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
-    """Trains one adapter; build it with `build_trainer`."""
-
-    step_log: StepLog
-    checkpoints_dir: Path
     answer_rows_only: bool
+    fast_path: FastPath | None
+    shortest: list[Encoded]
+    """The rows on which the gradient is checked."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Mean cross-entropy over the optimiser step's answer tokens; IncompleteError if it is not finite."""
         assert not return_outputs and num_items_in_batch is not None
+        loss = self._mean_nll(model, inputs, num_items_in_batch)
+        value = float(loss.detach())
+        require_finite(value, "loss", self.state.global_step + 1)
+        self.step_log.loss = (self.step_log.loss or 0.0) + value
+        extra = penalty(model)
+        return loss if extra is None else loss + extra / self.args.gradient_accumulation_steps
+
+    def _mean_nll(self, model: Any, inputs: dict[str, Any], tokens: Any) -> Any:
+        """Summed negative log-likelihood of the labels, divided by `tokens`."""
+        if self.fast_path is not None:
+            with self.accelerator.autocast():
+                return self.fast_path.nll(model, inputs) / tokens
         if self.answer_rows_only:
             with self.accelerator.autocast():
                 hidden = heads.hidden_states(model, inputs["input_ids"])
-            loss = answer_nll(hidden, heads.head_weight(model), inputs["labels"]) / num_items_in_batch
-        else:
-            loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
-        value = float(loss.detach())
-        _require_finite(value, "loss", self.state.global_step + 1)
-        self.step_log.loss += value
-        self.step_log.answer_tokens += int((inputs["labels"][:, 1:] != -100).sum())
-        self.step_log.read_tokens += int(inputs["attention_mask"].sum())
-        return loss
+            return answer_nll(hidden, heads.head_weight(model), inputs["labels"]) / tokens
+        return super().compute_loss(model, dict(inputs), num_items_in_batch=tokens)
 
-    def resume_state(self, checkpoint: Path) -> None:
-        """Loads the adapter of a checkpoint without training further."""
-        self._load_from_checkpoint(str(checkpoint))
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        # The rows are in their order already: resuming is skipping, whatever the random state.
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        write_checkpoint(self.checkpoints_dir, self.state.global_step, self._write_state)
-
-    def _write_state(self, directory: Path) -> None:
-        save_adapter(self.model, directory)
-        self._save_optimizer_and_scheduler(str(directory))
-        self._save_rng_state(str(directory))
-        self.state.save_to_json(str(directory / "trainer_state.json"))
-        write_rows(directory / CURVE, self.step_log.curve)
-
-
-class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
-    """Closes each step, and stops between steps when asked to."""
-
-    def __init__(self, step_log: StepLog) -> None:
-        self.step_log = step_log
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.step_log.cancelled():
-            control.should_save = True
-            control.should_training_stop = True
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        if "loss" not in logs:
+    def choose_path(self) -> None:
+        """Leaves the fast path if it does not give the stock path's loss and gradient on the shortest rows."""
+        if self.fast_path is None:
             return
-        _require_finite(logs["grad_norm"], "gradient norm", state.global_step)
-        self.step_log.close_step(state.global_step, logs["learning_rate"], logs["grad_norm"])
+        batch = _batches(self.data_collator, self.shortest, len(self.shortest))[0]
+        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        with self.accelerator.autocast():
+            agrees = self.fast_path.agrees(self.model, inputs)
+        if not agrees:
+            self.fast_path.leave(self.model)
+            self.fast_path = None
+            self.step_log.info("the fast path gives another loss or gradient than the stock path here: it is not used")
+
+    def validation_loss(self, batches: list[dict[str, Any]]) -> float:
+        """Mean negative log-likelihood per answer token over all batches, in evaluation mode."""
+        self.model.eval()
+        total, tokens = 0.0, 0
+        with torch.no_grad():
+            for batch in batches:
+                inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+                total += float(self._mean_nll(self.model, inputs, torch.ones((), device=self.model.device)))
+                tokens += int((batch["labels"][:, 1:] != -100).sum())
+        self.model.train()
+        return total / tokens
+
+    def self_check(self) -> float:
+        """Cosine between the adapter's gradient before and after an evaluation forward, on the two shortest rows.
+
+        The loss is that of the path that training will take."""
+        self.choose_path()
+        batch = _batches(self.data_collator, self.shortest, len(self.shortest))[0]
+        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        learned = (inputs["labels"][:, 1:] != -100).sum()
+
+        def loss() -> Any:
+            self.model.train()
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                return self.compute_loss(self.model, dict(inputs), num_items_in_batch=learned)
+
+        def evaluate() -> None:
+            self.model.eval()
+            with torch.no_grad():
+                self.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
+
+        cosine = gradient_guard.gradient_cosine(loss, evaluate, trained_parameters(self.model))
+        self.step_log.forget_step()
+        return cosine
+
+
+def build_sft(
+    loaded: LoadedModel,
+    records: Sequence[Record],
+    settings: TrainConfig,
+    seed: int,
+    work_dir: Path,
+    step_log: StepLog,
+) -> AdapterTrainer:
+    """Trainer for the answers of `records`, some of them held back for validation where `settings` ask for it.
+
+    Records without room for an answer are left out, which is said; IncompleteError if nothing is left to learn.
+    """
+    length = settings.max_length or loaded.config.max_length
+
+    def encoded(some: Sequence[Record]) -> EncodedSet:
+        return encode_all(loaded.tokenizer, some, length, loaded.config.system_prompt)
+
+    split = split_sizes(settings, max(1, len(records)))
+    back = held_back(records, split.validation, seed) if split.validation else set()
+    data = encoded([record for index, record in enumerate(records) if index not in back])
+    if data.skipped:
+        step_log.info(f"{data.skipped} records left out: their prompt alone fills {length} tokens")
+    if data.truncated:
+        step_log.info(f"{data.truncated} of {len(data.rows)} answers cut off at {length} tokens")
+    validation = encoded([records[index] for index in sorted(back)]).rows if back else []
+    return build_trainer(loaded, data, settings, seed, work_dir, step_log, validation)
 
 
 def build_trainer(
-    loaded: LoadedModel, data: EncodedSet, config: TrainConfig, seed: int, work_dir: Path, step_log: StepLog
+    loaded: LoadedModel,
+    data: EncodedSet,
+    settings: TrainConfig,
+    seed: int,
+    work_dir: Path,
+    step_log: StepLog,
+    validation: Sequence[Encoded] = (),
 ) -> AdapterTrainer:
-    """Trainer with a fresh fp32 LoRA adapter on all linear layers of `loaded` and the rows in their final order."""
-    on_cpu = loaded.model.device.type == "cpu"
-    lengths = [len(row.input_ids) for row in data.rows]
-    order = row_order(lengths, config.batch_size, config.max_steps * config.gradient_accumulation, seed)
+    """Trainer with a fresh adapter of the method on `loaded` and the rows in their final order."""
+    settings = resolved(settings, len(data.rows), parameter_count(loaded.model))
+    assert settings.max_steps is not None and settings.validation_steps is not None
     rows = [{"input_ids": row.input_ids, "labels": row.labels} for row in data.rows]
+    collator = collate(loaded.tokenizer.pad_token_id)
     trainer = AdapterTrainer(
         model=loaded.model,
         args=SFTConfig(
-            output_dir=str(work_dir / "trainer"),
-            max_steps=config.max_steps,
-            per_device_train_batch_size=config.batch_size,
-            gradient_accumulation_steps=config.gradient_accumulation,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type=config.scheduler,
-            warmup_steps=config.warmup_steps,
-            max_grad_norm=config.max_grad_norm,
-            weight_decay=config.weight_decay,
-            optim="adamw_torch",
-            bf16=loaded.precision != "fp32",
-            use_cpu=on_cpu,
-            gradient_checkpointing=False,
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            save_strategy="steps",
-            save_steps=config.checkpoint_steps,
-            seed=seed,
-            remove_unused_columns=False,
-            dataloader_pin_memory=not on_cpu,
-            report_to="none",
-            disable_tqdm=True,
+            **shared_arguments(loaded, settings, seed, work_dir),
             packing=False,
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
-        train_dataset=Dataset.from_list(rows).select(order),
-        data_collator=collate(loaded.tokenizer.pad_token_id),
+        train_dataset=Dataset.from_list(rows),
+        data_collator=collator,
         processing_class=loaded.tokenizer,
-        peft_config=LoraConfig(
-            task_type="CAUSAL_LM",
-            target_modules="all-linear",
-            r=config.rank,
-            lora_alpha=config.alpha,
-            lora_dropout=config.dropout,
-            bias="none",
-        ),
-        callbacks=[_Reporter(step_log)],
+        peft_config=adapter_config(loaded.model, settings, settings.max_steps),
     )
-    trainer.remove_callback(PrinterCallback)
-    # TRL leaves adapters of a 4-bit base in bf16, where a resumed run is no longer exact.
-    for parameter in trained_parameters(trainer.model):
-        parameter.data = parameter.data.float()
-    gradient_guard.disable_packed_path(trainer.model)
-    gradient_guard.check_unpacked(trainer.model)
+    trainer.begin(settings, step_log, work_dir)
     trainer.model_accepts_loss_kwargs = True
-    trainer.step_log = step_log
-    trainer.checkpoints_dir = work_dir / "checkpoints"
+    trainer.shortest = sorted(data.rows, key=lambda row: (len(row.input_ids), row.input_ids))[:_SELF_CHECK_ROWS]
+    if validation:
+        in_order = sorted(validation, key=lambda row: (-len(row.input_ids), row.input_ids))
+        batches = _batches(collator, in_order, settings.batch_size)
+        trainer.validation = Validation(batches, settings.validation_steps)
     trainer.answer_rows_only = heads.separable(trainer.model) and not heads.head_weight(trainer.model).requires_grad
+    # NEFTune's noise depends on the length of a row, and the fast path makes one row of all.
+    trainer.fast_path = None if settings.neftune_alpha else fast_path_for(trainer.model)
+    lengths = [len(row.input_ids) for row in data.rows]
+    batches_in_all = settings.max_steps * settings.gradient_accumulation
+    # Rows of similar length stand together where padding costs something.
+    order = row_order(lengths, settings.batch_size, batches_in_all, seed, grouped=trainer.fast_path is None)
+    trainer.train_dataset = trainer.train_dataset.select(order)
     return trainer
 
 
-def trained_parameters(model: Any) -> list[Any]:
-    """The adapter's parameters."""
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def self_check(trainer: AdapterTrainer, data: EncodedSet) -> float:
-    """Cosine between the adapter's gradient before and after an evaluation forward, on the two shortest rows."""
-    shortest = sorted(data.rows, key=lambda row: (len(row.input_ids), row.input_ids))[:_SELF_CHECK_ROWS]
-    rows = [{"input_ids": row.input_ids, "labels": row.labels} for row in shortest]
-    device = trainer.model.device
-    batch = {name: tensor.to(device) for name, tensor in trainer.data_collator(rows).items()}
-    learned = int((batch["labels"][:, 1:] != -100).sum())
-
-    def loss() -> Any:
-        trainer.model.train()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=learned)
-
-    def evaluate() -> None:
-        trainer.model.eval()
-        with torch.no_grad():
-            trainer.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-
-    cosine = gradient_guard.gradient_cosine(loss, evaluate, trained_parameters(trainer.model))
-    step_log = trainer.step_log
-    step_log.loss, step_log.answer_tokens, step_log.read_tokens = 0.0, 0, 0
-    return cosine
-
-
-def read_curve(checkpoint: Path) -> list[CurvePoint]:
-    """The curve up to a checkpoint."""
-    return list(read_rows(checkpoint / CURVE, CurvePoint))
-
-
-def save_adapter(model: Any, directory: Path) -> None:
-    """PEFT's files for the adapter of `model`, without its model card."""
-    model.save_pretrained(str(directory), save_embedding_layers=False)
-    (directory / "README.md").unlink(missing_ok=True)
-
-
-def clear_scratch(work_dir: Path) -> None:
-    """Removes what the trainer library puts beside our checkpoints."""
-    shutil.rmtree(work_dir / "trainer", ignore_errors=True)
-
-
-def _require_finite(value: float, what: str, step: int) -> None:
-    if not math.isfinite(value):
-        raise IncompleteError(
-            f"training diverged: the {what} of step {step} is {value}",
-            where="train",
-            next_step="lower train.learning_rate (start at 2e-4) or train.max_grad_norm, or raise train.warmup_steps",
-        )
+def _batches(collator: Any, rows: Sequence[Encoded], size: int) -> list[dict[str, Any]]:
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [collator([{"input_ids": row.input_ids, "labels": row.labels} for row in part]) for part in parts]

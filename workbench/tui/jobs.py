@@ -82,4 +82,4 @@ class LoopJobs:
         config = load_config(loop_file)
         data = ", ".join(config.data) or "no data"
         arms = ", ".join(arm.name for arm in config.score.arms)
-        return f"{config.name}: {data}; {config.train.method}, {config.train.max_steps} steps; arms {arms}"
+        return f"{config.name}: {data}; {config.train.method}, {config.train.length}; arms {arms}"

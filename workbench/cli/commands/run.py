@@ -1,4 +1,4 @@
-"""`demo`, `init`, `run`, and the stages alone: `synth`, `train`, `score`."""
+"""`demo`, `init`, `run`, and the stages alone: `synth`, `score`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 DEMO = "workbench demo"
 RUN = "workbench run"
 ABLATE = "workbench ablate"
-_CONTINUED = (RUN, DEMO, ABLATE)
-"""Commands whose runs can be continued."""
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +39,6 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command("run")(run)
     app.command()(synth)
-    app.command()(train)
     app.command()(score)
 
 
@@ -140,17 +137,6 @@ def synth(
     _until(context, "synth", config, settings, json, dry_run)
 
 
-def train(
-    context: typer.Context,
-    config: LoopFile = None,
-    settings: Settings = None,
-    json: Json = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Up to the adapter (the same as: run --until train)."""
-    _until(context, "train", config, settings, json, dry_run)
-
-
 def score(
     context: typer.Context,
     config: LoopFile = None,
@@ -201,6 +187,7 @@ def make_request(
 ) -> Request:
     """Where the configuration of a run comes from; UsageError if there is none."""
     from workbench.core.errors import UsageError
+    from workbench.loop.run import RESUMABLE
     from workbench.loop.runs import read_run, run_directory
     from workbench.loop.settings import PROJECT_FILE
 
@@ -209,7 +196,7 @@ def make_request(
             raise UsageError("--resume takes the run's own configuration; drop the file and --set")
         directory = run_directory(project, resume)
         command = read_run(project, resume).command
-        if not command.startswith(_CONTINUED):
+        if not command.startswith(RESUMABLE):
             step = f"start it again, what was done is in the cache: {command}" if command else "start it again"
             raise UsageError("the run did not get as far as a plan that can be continued", where=resume, next_step=step)
         return Request(project, directory / "config.yaml", [], command, resume=resume)
@@ -241,7 +228,7 @@ def start(
         asked_for = resumable(run_directory(request.project, request.resume), plan)
         selected = selected if any(request.limits.values()) else asked_for
     if dry_run:
-        _show_plan(request.project, plan, selected, forecast(plan, selected, request.project), json=json)
+        show_plan(request.project, plan, selected, forecast(plan, selected, request.project), json=json)
         return 0
     refuse_unwritable(request.project)
     if detach:
@@ -319,7 +306,8 @@ class _StopRequested:
         output.say("stopping: what was reached is kept")
 
 
-def _show_plan(project: Project, plan: Plan, selected: set[str], expected: Forecast, *, json: bool) -> None:
+def show_plan(project: Project, plan: Plan, selected: set[str], expected: Forecast, *, json: bool) -> None:
+    """Prints the nodes, what of them is cached, and how long the rest may take."""
     from workbench.loop.artifacts import ArtifactStore
 
     store = ArtifactStore(project)

@@ -1,0 +1,92 @@
+"""The section `train` of the configuration: objective, method, length, schedule, memory."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from workbench.core.methods import Method
+from workbench.core.wire import Wire
+
+ObjectiveName = Literal["sft"]
+Tracker = Literal["tensorboard", "mlflow", "wandb", "trackio"]
+Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit"]
+
+
+class TrainConfig(Wire):
+    """Training: what is learned (`objective`), what is changed (`method`), for how long, in how much memory."""
+
+    objective: ObjectiveName = "sft"
+    """What is learned. `sft`: the answers (and documents) of the training set."""
+    method: Method = "qlora"
+    """What is changed: `qlora` matrices beside an NF4 base, `lora` beside a bf16 or fp32 base, `full` the weights
+    themselves; the others are in docs/training.md."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of the adapter matrices (`lora` and its kin; `adalora` ends at it; take 256 for `vera`)."""
+    alpha: int = Field(default=32, ge=1)
+    """Scaling is alpha / rank, for `rslora` alpha / sqrt(rank)."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """On the adapter's input. None: 0.1 below 1,000 training rows, 0.05 below 50,000, else 0."""
+    virtual_tokens: int = Field(default=20, ge=1)
+    """Learned tokens of `prefix`, `prompt` and `p-tuning`."""
+    loraplus_ratio: float = Field(default=16, ge=1)
+    """`lora+`: how much faster the second matrix learns than the first."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak learning rate. None: by method and model size; 2e-4 for `qlora` and `lora`, half of it above 13 billion
+    parameters."""
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps in which the learning rate rises from zero; None takes `warmup_share` of all steps."""
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises, where `warmup_steps` is not set."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of AdamW."""
+    neftune_alpha: float = Field(default=0.0, ge=0)
+    """Noise on the embeddings in training (NEFTune); 5 is usual for chat answers, 0 is none."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps; not together with `epochs`."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the training rows. Where neither this nor `max_steps` is set: 3 below 2,000 rows, 2 below 20,000,
+    else 1."""
+    batch_size: int = Field(default=8, ge=1)
+    """Sequences per forward pass; halved at equal steps where they do not fit into memory."""
+    gradient_accumulation: int = Field(default=1, ge=1)
+    """Forward passes per optimiser step."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest training sequence in tokens; None takes the model's."""
+    validation_share: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the training rows held back to see when training begins to overfit, at most 200 rows. None: 0.05 where
+    rows are read more than once and that gives at least 20, else none."""
+    validation_steps: int | None = Field(default=None, ge=1)
+    """Steps between two looks at the validation rows; None takes a tenth of all steps."""
+    early_stopping_patience: int = Field(default=3, ge=0)
+    """Looks without a better validation loss after which training stops; 0 never stops. The best adapter is kept."""
+    checkpoint_steps: int = Field(default=20, ge=1)
+    """Steps between checkpoints: what a kill can cost."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    optimizer: Optimizer = "adamw"
+    """`adamw_8bit` keeps the moments in 8 bits, `paged_adamw` moves them to the CPU when memory is short (GPU only)."""
+    activation_offloading: bool = False
+    """Keep activations in CPU memory until the backward pass (GPU only)."""
+    report_to: tuple[Tracker, ...] = ()
+    """Experiment trackers that hear of every step, besides the workbench's own events."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None lets the library choose."""
+
+    @property
+    def length(self) -> str:
+        """How long is trained, in words."""
+        if self.max_steps is not None:
+            return f"{self.max_steps} steps"
+        return "1 to 3 epochs" if self.epochs is None else f"{self.epochs:g} epochs"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainConfig:
+        if self.max_steps is not None and self.epochs is not None:
+            raise ValueError("set `max_steps` or `epochs`, not both")
+        return self
