@@ -76,6 +76,7 @@ def trl(loaded: LoadedModel, data: EncodedSet, steps: int, batch_size: int, scra
             gradient_checkpointing=False,
             train_sampling_strategy="sequential",
             dataloader_pin_memory=False,
+            completion_only_loss=True,
             max_length=None,
             logging_steps=1,
             save_strategy="no",
