@@ -141,7 +141,7 @@ def gradients(loaded: LoadedModel, data: EncodedSet, steps: int, batch_size: int
         fast = _gradient(model, path.nll(model, batch))
     path.leave(model)
     model.float()
-    for module in gradient_guard._four_bit_layers(model):
+    for module in gradient_guard.four_bit_layers(model):
         module.compute_dtype = torch.float32
     exact = _gradient(model, _stock_nll(model, batch))
     size = exact.norm()
@@ -169,7 +169,7 @@ def _gradient(model: Any, loss: Any) -> Any:
 def _parameters(model: Any) -> dict[str, int]:
     """Weights in the linear layers, in the adapter and in the head."""
     bare = model.get_base_model()
-    linear = sum(module.in_features * module.out_features for module in gradient_guard._four_bit_layers(model))
+    linear = sum(module.in_features * module.out_features for module in gradient_guard.four_bit_layers(model))
     adapter = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return {"linear": linear, "adapter": adapter, "head": bare.get_output_embeddings().weight.numel()}
 

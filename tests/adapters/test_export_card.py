@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from manifests import made_up_manifest
 
 from workbench.adapters.export.model_card import model_card, readable
 from workbench.adapters.export.record import ExportRecord
 from workbench.core.parts import write_model
-from workbench.core.records import Manifest
 from workbench.core.results import (
     Comparison,
     Interval,
@@ -71,21 +71,7 @@ def suite(name: str, unit: Any, before: float, after: float, gain: Interval, **m
 def artifact(root: Path, node: str, config: dict[str, Any], **parts: Any) -> Artifact:
     for name, model in parts.items():
         write_model(root / node / f"{name}.json", model)
-    manifest = Manifest(
-        node=node,
-        stage=node,
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config=config,
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="",
-        seconds=0,
-    )
-    return Artifact(root / node, manifest)
+    return Artifact(root / node, made_up_manifest(node, config))
 
 
 def run_artifacts(root: Path) -> dict[str, Artifact]:

@@ -6,17 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from in_process import Shown, workbench
 
 from workbench.adapters.versions import Training, judge, register
-from workbench.cli.main import app
 from workbench.core.adapters import AdapterJudged
-from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError, WorkbenchError
+from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError
 from workbench.core.paths import Project
 from workbench.core.results import RunState
 
@@ -24,25 +21,8 @@ AT = "2026-11-22T10:00:00+00:00"
 ESCAPE = "\x1b]52;c;aGk=\x07"
 
 
-@dataclass(frozen=True)
-class Shown:
-    code: int
-    out: str
-    error: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
 def adapters(*arguments: str) -> Shown:
-    """Runs `workbench adapters` in this process; errors for people are raised."""
-    result = CliRunner().invoke(app, ["adapters", *arguments])
-    if isinstance(result.exception, WorkbenchError):
-        raise result.exception
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Shown(result.exit_code, result.stdout, result.stderr)
+    return workbench("adapters", *arguments)
 
 
 def peft_adapter(directory: Path, model: Path, seed: int = 0) -> Path:
@@ -213,13 +193,12 @@ def test_decisions_are_rows_of_the_index(project: Path) -> None:
     reference = add(project, 1, "regressed")
     adapters("promote", reference, "--force", "--reason", "now", "--who", "ada")
     sql = "select event, who, slot, state, forced, reason from adapter_events order by position"
-    result = CliRunner().invoke(app, ["store", "query", sql, "--json"])
-    assert json.loads(result.stdout)["rows"] == [
+    assert workbench("store", "query", sql, "--json").document["rows"] == [
         ["registered", "nightly", None, None, None, None],
         ["judged", "nightly", None, "regressed", None, None],
         ["promoted", "ada", "production", "regressed", True, "now"],
     ]
     index = project / ".workbench" / "workbench.duckdb"
     index.unlink()
-    CliRunner().invoke(app, ["store", "rebuild"])
-    assert json.loads(CliRunner().invoke(app, ["store", "query", sql, "--json"]).stdout)["rows"][2][1] == "ada"
+    workbench("store", "rebuild")
+    assert workbench("store", "query", sql, "--json").document["rows"][2][1] == "ada"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from in_process import Shown, workbench
 
-from workbench.cli.main import app
 from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError, WorkbenchError
 from workbench.core.paths import Project
 
@@ -23,20 +21,6 @@ ROWS = [
 ]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a command printed."""
-
-    code: int
-    out: str
-    error: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = [json.dumps(row) for row in ROWS]
@@ -44,15 +28,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.jsonl").write_text("".join(line + "\n" for line in lines))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def workbench(*arguments: str) -> Shown:
-    """Runs a command in this process; errors for people are raised."""
-    result = CliRunner().invoke(app, list(arguments))
-    if isinstance(result.exception, WorkbenchError):
-        raise result.exception
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Shown(result.exit_code, result.stdout, result.stderr)
 
 
 def curate(*arguments: str) -> Shown:

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from in_process import Shown, workbench
 
-from workbench.cli.main import app
-from workbench.core.errors import IncompleteError, UsageError, WorkbenchError
+from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.parts import write_rows
 from workbench.core.records import Message, Record, Source
 from workbench.train.showing import Example, Piece
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a command printed."""
-
-    code: int
-    out: str
-    error: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
-def workbench(*arguments: str) -> Shown:
-    """Runs a command in this process; errors for people are raised."""
-    result = CliRunner().invoke(app, list(arguments))
-    if isinstance(result.exception, WorkbenchError):
-        raise result.exception
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Shown(result.exit_code, result.stdout, result.stderr)
 
 
 @pytest.fixture

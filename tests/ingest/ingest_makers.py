@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,3 +56,18 @@ RunStage = Callable[..., StageRun]
 def card_of(path: str, **settings: Any) -> Card:
     """A card of a file with a few settings."""
     return Card.model_validate({"name": "data", "source": {"kind": "file", "path": path}, **settings})
+
+
+ASK = {"role": "user", "content": "Capital of Peru?"}
+SAY = {"role": "assistant", "content": "Lima"}
+CALL = {"name": "now", "arguments": {"zone": "UTC"}}
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    """JSON Lines."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def turns(record: Record) -> list[tuple[str, str]]:
+    """Role and text of each turn."""
+    return [(turn.role, turn.content) for turn in record.messages]

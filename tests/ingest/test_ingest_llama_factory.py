@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ingest_makers import turns
 
 from workbench.core.cards import Card
 from workbench.core.errors import UsageError, WorkbenchError
 from workbench.core.nodes import IngestNode
-from workbench.core.records import Record
 from workbench.ingest.llama_factory import load_entry
 from workbench.ingest.read import Reading, read_records
 from workbench.ingest.stage import STAGE
@@ -27,10 +27,6 @@ def read_entry(project: Path, entry: dict[str, Any], rows: list[dict[str, Any]],
     (folder / "rows.json").write_text(json.dumps(rows))
     (folder / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": "rows.json"} | entry}))
     return read_records(entry_card("mine", **settings), project)
-
-
-def turns(record: Record) -> list[tuple[str, str]]:
-    return [(turn.role, turn.content) for turn in record.messages]
 
 
 EXCHANGE = [("user", "Capital of Peru?"), ("assistant", "Lima")]

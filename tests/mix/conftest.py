@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mix_makers import Mixed, Ready, manifest
+from manifests import made_up_manifest
+from mix_makers import Mixed, Ready
 
 from workbench.core.config import MixConfig, ModelConfig
 from workbench.core.nodes import MixNode
@@ -60,11 +61,11 @@ def prepare(tmp_path: Path, word_model_dir: Path) -> Callable[..., Ready]:
         root = tmp_path / str(len(list(tmp_path.iterdir())))
         write_rows(root / "curate" / "records.jsonl", curated)
         write_rows(root / "curate" / "dropped.jsonl", dropped)
-        inputs = {"curate": Artifact(root / "curate", manifest("curate", {"datasets": ["manuals"]}))}
+        inputs = {"curate": Artifact(root / "curate", made_up_manifest("curate", {"datasets": ["manuals"]}))}
         if synthetic is not None:
             write_rows(root / "synth" / "records.jsonl", synthetic)
             ran = {"strategies": [{"strategy": name} for name in strategies]}
-            inputs["synth"] = Artifact(root / "synth", manifest("synth", ran))
+            inputs["synth"] = Artifact(root / "synth", made_up_manifest("synth", ran))
         said: list[Any] = []
         context = Context(
             node="mix",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.nodes import MixNode
-from workbench.core.records import Drop, Finding, Manifest, Message, Record, Source, record_id
+from workbench.core.records import Drop, Finding, Message, Record, Source, record_id
 from workbench.core.results import MixSummary, Share
 from workbench.core.stage import Artifact, Context, Done
 
@@ -59,20 +59,3 @@ class Mixed:
 
     def messages(self, level: str) -> list[str]:
         return [event.message for event in self.said if event.event == "node_message" and event.level == level]
-
-
-def manifest(stage: str, config: dict[str, Any]) -> Manifest:
-    return Manifest(
-        node=stage,
-        stage=stage,
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config=config,
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-01-01T00:00:00Z",
-        seconds=0,
-    )

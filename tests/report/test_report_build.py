@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from report_artifacts import AFTER, BEFORE, TARGET, built, flips, make_run, verdict_and_comparison
+from report_artifacts import TARGET, built, make_run
+from report_comparison import AFTER, BEFORE, flips, verdict_and_comparison
 
 from workbench.core.errors import IncompleteError
 from workbench.core.parts import write_model, write_rows

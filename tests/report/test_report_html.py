@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_artifacts import HOSTILE, built, flips, generations, make_run
+from report_artifacts import built, make_run
+from report_comparison import HOSTILE, flips, generations
 
 from workbench.core.parts import write_rows
 from workbench.report.model import ReportModel

@@ -4,7 +4,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from report_artifacts import HOSTILE, built, make_run
+from report_artifacts import built, make_run
+from report_comparison import HOSTILE
 
 from workbench.core.results import SuiteComparison
 from workbench.report.model import ReportModel

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from report_artifacts import HOSTILE, built, flips, make_run
+from report_artifacts import built, make_run
+from report_comparison import HOSTILE, flips
 
 from workbench.core.parts import write_rows
 from workbench.report.model import ReportModel

@@ -218,13 +218,13 @@ def test_lost_gradient_fails_the_stage_before_a_step_is_taken(
     from bitsandbytes.functional import has_avx512bf16
 
     from workbench.models import gradient_guard
-    from workbench.models.gradient_guard import _four_bit_layers
+    from workbench.models.gradient_guard import four_bit_layers
 
     if not has_avx512bf16():
         pytest.skip("this CPU has no AVX-512 BF16, so bitsandbytes never takes the path without gradients")
 
     def unguard(model: Any) -> int:
-        layers = list(_four_bit_layers(model))
+        layers = list(four_bit_layers(model))
         for layer in layers:
             layer.support_avx512bf16_for_cpu = True
         return len(layers)

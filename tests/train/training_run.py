@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from manifests import made_up_manifest
+
 from workbench.core.config import ModelConfig, TrainConfig
 from workbench.core.events import Event
 from workbench.core.nodes import TrainNode
 from workbench.core.parts import write_rows
-from workbench.core.records import Manifest, Message, Record, Source
+from workbench.core.records import Message, Record, Source
 from workbench.core.stage import Artifact, Context, Outcome
 
 STEPS = 8
@@ -72,7 +74,7 @@ class TrainingRun:
             clock=lambda: "2026-01-01T00:00:00Z",
             cancelled=cancelled,
         )
-        return run(self.config, {"mix": Artifact(self.root / "mix", _manifest())}, context)
+        return run(self.config, {"mix": Artifact(self.root / "mix", made_up_manifest("mix"))}, context)
 
     def adapter_bytes(self) -> dict[str, bytes]:
         """Every file of the adapter."""
@@ -106,21 +108,4 @@ def tiny_train_node(model: Path, **settings: Any) -> TrainNode:
         train=TrainConfig(**(train | settings)),
         model=ModelConfig(ref=str(model), precision=precision, max_length=96),
         seed=3,
-    )
-
-
-def _manifest() -> Manifest:
-    return Manifest(
-        node="mix",
-        stage="mix",
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config={},
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="",
-        seconds=0,
     )

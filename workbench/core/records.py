@@ -315,8 +315,6 @@ class CurvePoint(Wire):
     """Answer tokens of the step."""
     seconds: float
     """Wall time since training began, without earlier interrupted attempts."""
-    also: dict[str, float] = {}
-    """What else the objective reports of the step, such as `rewards/margins`."""
 
 
 class Decision(Wire):

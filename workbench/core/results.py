@@ -147,7 +147,6 @@ class TrainSummary(Wire):
     """Cosine of the adapter's gradients before and after an evaluation forward: 1 unless something severed it."""
     seconds: float
     adapter_sha256: str
-    objective: str = "sft"
     learning_rate: float | None = None
     """Peak learning rate, as used."""
     dropout: float | None = None

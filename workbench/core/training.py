@@ -1,4 +1,4 @@
-"""The section `train` of the configuration: objective, method, length, schedule, memory."""
+"""The section `train` of the configuration: method, length, schedule, memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from pydantic import Field, model_validator
 from workbench.core.methods import Method
 from workbench.core.wire import Wire
 
-ObjectiveName = Literal["sft"]
 Tracker = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit"]
 
 
 class TrainConfig(Wire):
-    """Training: what is learned (`objective`), what is changed (`method`), for how long, in how much memory."""
+    """Training on answers and documents: what is changed (`method`), for how long, in how much memory."""
 
-    objective: ObjectiveName = "sft"
-    """What is learned. `sft`: the answers (and documents) of the training set."""
     method: Method = "qlora"
     """What is changed: `qlora` matrices beside an NF4 base, `lora` beside a bf16 or fp32 base, `full` the weights
     themselves; the others are in docs/training.md."""

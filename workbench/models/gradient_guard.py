@@ -25,7 +25,7 @@ SEVERED_WARNING = "an autograd kernel was not registered"
 
 def disable_packed_path(model: Any) -> int:
     """Keeps every 4-bit layer of `model` from being repacked; returns their number. Call it right after loading."""
-    layers = list(_four_bit_layers(model))
+    layers = list(four_bit_layers(model))
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
     return len(layers)
@@ -33,7 +33,7 @@ def disable_packed_path(model: Any) -> int:
 
 def check_unpacked(model: Any) -> None:
     """Raises IncompleteError if a 4-bit layer is packed already, or may still be."""
-    for layer in _four_bit_layers(model):
+    for layer in four_bit_layers(model):
         packed = getattr(layer.weight.quant_state, "packing_format_for_cpu", False)
         if packed or layer.support_avx512bf16_for_cpu:
             raise IncompleteError(
@@ -86,7 +86,8 @@ def severed_gradients_are_errors() -> Iterator[None]:
             ) from warning
 
 
-def _four_bit_layers(model: Any) -> Iterator[Any]:
+def four_bit_layers(model: Any) -> Iterator[Any]:
+    """Every linear layer of `model` whose weight is in four bits."""
     # 3 s with torch: only callers that hold a model get here
     from bitsandbytes.nn import Linear4bit
 

@@ -1,9 +1,9 @@
-"""What every objective's trainer needs: whole checkpoints or none, a log of every step, exact resume, a clean stop.
+"""What a trainer needs beside its loss: whole checkpoints or none, a log of every step, exact resume, a clean stop.
 
-    class DpoTrainer(Checkpointed, DPOTrainer): ...
+    class AdapterTrainer(Checkpointed, SFTTrainer): ...
 
-    trainer = DpoTrainer(model=..., args=DPOConfig(**shared_arguments(loaded, config, seed, work_dir)),
-                         train_dataset=..., peft_config=adapter_config(loaded.model, config, steps))
+    trainer = AdapterTrainer(model=..., args=SFTConfig(**shared_arguments(loaded, config, seed, work_dir)),
+                             train_dataset=..., peft_config=adapter_config(loaded.model, config, steps))
     trainer.begin(config, step_log, work_dir)        once, right after the constructor
     trainer.train_from(newest_valid(...))            the stage does this
 
@@ -40,7 +40,6 @@ from workbench.train.validation import Validation
 
 CURVE = "curve.jsonl"
 TRAINED = "trained.safetensors"
-_SELF_CHECK_ROWS = 2
 
 
 @dataclass(slots=True)
@@ -57,8 +56,8 @@ class StepLog:
     curve: list[CurvePoint] = field(default_factory=list)
     steps: int = 0
     """Steps in all, once the trainer is built."""
-    loss: float | None = None
-    """Of the step being computed, where the trainer adds it up itself; None takes what the library logs."""
+    loss: float = 0.0
+    """Of the step being computed: summed over its passes, each divided by the step's answer tokens."""
     answer_tokens: int = 0
     read_tokens: int = 0
     began: float = 0.0
@@ -71,17 +70,16 @@ class StepLog:
         self.began = self.step_began = time.monotonic()
         self.began -= curve[-1].seconds if curve else 0.0
 
-    def close_step(self, step: int, logged: dict[str, float], also: dict[str, float]) -> None:
-        """Adds the finished step to the curve and tells the stage; `also` is what else the objective reports."""
+    def close_step(self, step: int, logged: dict[str, float]) -> None:
+        """Adds the finished step to the curve and tells the stage."""
         now = time.monotonic()
         point = CurvePoint(
             step=step,
-            loss=logged["loss"] if self.loss is None else self.loss,
+            loss=self.loss,
             learning_rate=logged["learning_rate"],
             grad_norm=logged["grad_norm"],
             tokens=self.answer_tokens,
             seconds=now - self.began,
-            also=also,
         )
         self.curve.append(point)
         self.on_step(point, self.read_tokens / max(now - self.step_began, 1e-9))
@@ -90,7 +88,7 @@ class StepLog:
 
     def forget_step(self) -> None:
         """Nothing was computed since the last step."""
-        self.loss, self.answer_tokens, self.read_tokens = None, 0, 0
+        self.loss, self.answer_tokens, self.read_tokens = 0.0, 0, 0
 
 
 class Checkpointed:
@@ -102,8 +100,6 @@ class Checkpointed:
     checkpoints_dir: Path
     validation: Validation | None = None
     """Rows held back and the best adapter so far; None where nothing is held back."""
-    reports: tuple[str, ...] = ()
-    """Names of the library's own numbers that are kept with each step, such as `rewards/margins`."""
 
     # What the trainer behind this mixin has.
     model: Any
@@ -170,41 +166,11 @@ class Checkpointed:
         """Whether nothing is left to be trained."""
         return len(self.step_log.curve) >= self.step_log.steps or self.stopped_early
 
-    def self_check(self) -> float:
-        """Cosine between the trained parameters' gradient before and after an evaluation forward, on two rows."""
-        count = min(_SELF_CHECK_ROWS, len(self.train_dataset))
-        batch = self._prepare_inputs(self.data_collator([self.train_dataset[row] for row in range(count)]))  # type: ignore[attr-defined]
-
-        def loss() -> Any:
-            self.model.train()
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                return self.compute_loss(self.model, dict(batch))  # type: ignore[attr-defined]
-
-        def evaluate() -> None:
-            self.model.eval()
-            with torch.no_grad():
-                self.compute_loss(self.model, dict(batch))  # type: ignore[attr-defined]
-
-        cosine = gradient_guard.gradient_cosine(loss, evaluate, trained_parameters(self.model))
-        self.step_log.forget_step()
-        return cosine
-
-    def count_tokens(self, inputs: Any) -> tuple[int, int]:
-        """Tokens of one forward pass's inputs: those that are learned from, and those that are read."""
-        read = sum(int(inputs[name].sum()) for name in inputs if name.endswith("attention_mask"))
-        if "labels" in inputs and inputs["labels"].dim() == 2:
-            return int((inputs["labels"][:, 1:] != -100).sum()), read
-        if "completion_mask" in inputs:
-            return int(inputs["completion_mask"].sum()), read
-        return read, read
-
     # Hooks of the trainer behind this mixin.
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        answer, read = self.count_tokens(inputs)
-        self.step_log.answer_tokens += answer
-        self.step_log.read_tokens += read
+        self.step_log.answer_tokens += int((inputs["labels"][:, 1:] != -100).sum())
+        self.step_log.read_tokens += int(inputs["attention_mask"].sum())
         return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -278,12 +244,11 @@ class _StepEnds(TrainerCallback):  # type: ignore[misc]  # transformers has no t
             return
         require_finite(logs["loss"], "loss", state.global_step)
         require_finite(logs["grad_norm"], "gradient norm", state.global_step)
-        also = {name: float(logs[name]) for name in self.trainer.reports if name in logs}
-        self.trainer.step_log.close_step(state.global_step, logs, also)
+        self.trainer.step_log.close_step(state.global_step, logs)
 
 
 def shared_arguments(loaded: LoadedModel, settings: TrainConfig, seed: int, work_dir: Path) -> dict[str, Any]:
-    """What every objective passes to its trainer's configuration: batch, schedule, precision, memory, logging.
+    """What the trainer's configuration takes from `settings`: batch, schedule, precision, memory, logging.
 
     `settings` must be resolved (`workbench.train.defaults.resolved`).
     """

@@ -15,9 +15,6 @@ from workbench.core.errors import PrerequisiteError, UsageError
 from workbench.core.methods import METHODS, method_problem
 from workbench.core.training import TrainConfig
 
-_VALIDATED: frozenset[str] = frozenset({"sft"})
-"""Objectives with a validation loss."""
-
 
 def refuse(settings: TrainConfig, model: ModelConfig) -> None:
     """Raises UsageError for settings that cannot work together or on this machine, PrerequisiteError for a tracker that
@@ -37,12 +34,6 @@ def refuse(settings: TrainConfig, model: ModelConfig) -> None:
             "would drop",
             where="train.gradient_checkpointing",
             next_step="set train.gradient_checkpointing: false, or train.method: qlora or lora",
-        )
-    if settings.validation_share and settings.objective not in _VALIDATED:
-        raise UsageError(
-            f"objective {settings.objective} has no validation loss to stop by",
-            where="train.validation_share",
-            next_step="leave train.validation_share out",
         )
     _refuse_without_gpu(settings)
     missing = [tracker for tracker in settings.report_to if find_spec(tracker) is None]

@@ -29,7 +29,6 @@ from workbench.core.records import CurvePoint, Record
 from workbench.core.results import TrainSummary
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.models.refs import model_fingerprint, resolve
-from workbench.train.objectives.registry import OBJECTIVES
 from workbench.train.refusals import refuse
 
 if TYPE_CHECKING:
@@ -43,9 +42,8 @@ _TOO_LARGE = "out_of_memory.json"
 def run(config: TrainNode, inputs: Inputs, ctx: Context) -> Outcome:
     """Trains the adapter, or goes on where an interrupted attempt left a valid checkpoint.
 
-    Raises UsageError and PrerequisiteError as `refuse`, IncompleteError for an empty training set, records of another
-    kind than the objective learns from, a failed gradient self-check, a loss that is not finite, or a single sequence
-    that does not fit into memory.
+    Raises UsageError and PrerequisiteError as `refuse`, IncompleteError for an empty training set, a failed gradient
+    self-check, a loss that is not finite, or a single sequence that does not fit into memory.
     """
     refuse(config.train, config.model)
     # 8 s: torch, trl and peft; planning must not pay for them
@@ -70,7 +68,6 @@ def _run(config: TrainNode, train_file: Path, ctx: Context) -> Outcome:
 
     quiet_libraries()
     records = list(read_rows(train_file, Record))
-    _check_kinds(config.train.objective, records)
     _place_trackers(config, ctx)
     while not ctx.cancelled():
         outcome = _attempt(config, records, ctx)
@@ -78,19 +75,6 @@ def _run(config: TrainNode, train_file: Path, ctx: Context) -> Outcome:
             return outcome
         _release_memory()
     return Cancelled()
-
-
-def _check_kinds(objective: str, records: Sequence[Record]) -> None:
-    """IncompleteError for the first record that the objective cannot learn from."""
-    kinds = OBJECTIVES[objective].kinds
-    for record in records:
-        if record.kind not in kinds:
-            raise IncompleteError(
-                f"objective {objective} learns from records of kind {', '.join(sorted(kinds))}, but record {record.id} "
-                f"({record.source.dataset}) is of kind {record.kind}",
-                where="train.objective",
-                next_step="leave that dataset out of `data` or `mix.shares`, or take another train.objective",
-            )
 
 
 def _place_trackers(config: TrainNode, ctx: Context) -> None:
@@ -106,6 +90,7 @@ def _attempt(config: TrainNode, records: Sequence[Record], ctx: Context) -> Outc
     from workbench.models import gradient_guard
     from workbench.models.loading import load
     from workbench.train.checkpointed import StepLog
+    from workbench.train.trainer import build_sft
 
     too_large = _too_large(ctx.work_dir)
     log = StepLog(lambda point, tokens_per_s: _tell_step(ctx, log, point, tokens_per_s), ctx.cancelled)
@@ -114,9 +99,7 @@ def _attempt(config: TrainNode, records: Sequence[Record], ctx: Context) -> Outc
     batch_size = config.train.batch_size if not too_large else _smaller(too_large[-1], config.train)
     try:
         loaded = load(config.model, config.model.precision, ctx.project)
-        trainer = OBJECTIVES[config.train.objective].build(
-            loaded, records, config.train, config.seed, ctx.work_dir, log
-        )
+        trainer = build_sft(loaded, records, config.train, config.seed, ctx.work_dir, log)
         if batch_size != config.train.batch_size:
             trainer.shrink(batch_size)
         with gradient_guard.severed_gradients_are_errors():
@@ -227,7 +210,6 @@ def _tell_step(ctx: Context, log: StepLog, point: CurvePoint, tokens_per_s: floa
         grad_norm=point.grad_norm,
         tokens_per_s=tokens_per_s,
         memory_bytes=float(_peak_memory_bytes()),
-        **point.also,
     )
     left_s = point.seconds / point.step * (log.steps - point.step)
     ctx.progress(point.step, log.steps, "steps", f"loss {point.loss:.3f}, {_duration(left_s)} left")
@@ -294,7 +276,6 @@ def _summary(trained: _Trained, config: TrainNode, adapter: Path) -> TrainSummar
     tenth = max(1, len(curve) // 10)
     return TrainSummary(
         method=settings.method,
-        objective=settings.objective,
         base=config.model.ref,
         base_fingerprint=trained.loaded.fingerprint,
         precision=config.model.precision,

@@ -45,7 +45,7 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
         loss = self._mean_nll(model, inputs, num_items_in_batch)
         value = float(loss.detach())
         require_finite(value, "loss", self.state.global_step + 1)
-        self.step_log.loss = (self.step_log.loss or 0.0) + value
+        self.step_log.loss += value
         extra = penalty(model)
         return loss if extra is None else loss + extra / self.args.gradient_accumulation_steps
 

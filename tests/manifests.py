@@ -1,0 +1,25 @@
+"""Manifests of artifacts that no run has made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.core.records import Manifest
+
+
+def made_up_manifest(node: str, config: dict[str, Any] | None = None) -> Manifest:
+    """Of a node of the same name as its stage, without inputs, parts or summary."""
+    return Manifest(
+        node=node,
+        stage=node,
+        stage_version=1,
+        fingerprint="0" * 64,
+        inputs={},
+        config=config or {},
+        external={},
+        libraries={},
+        parts=(),
+        summary={},
+        created_at="2026-01-01T00:00:00Z",
+        seconds=0,
+    )
