@@ -17,7 +17,7 @@ MakeRun = Callable[..., TrainingRun]
 
 
 def _start(run: TrainingRun) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    path = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
     return subprocess.Popen(
         [sys.executable, str(HERE / "run_until_killed.py"), str(run.root), run.config.model_dump_json()],
         stdout=subprocess.PIPE,
