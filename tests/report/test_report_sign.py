@@ -41,7 +41,7 @@ def test_a_filled_in_example_is_a_decision_with_an_id_of_its_content(tmp_path: P
         ({"target": "d" * 64}, "another report"),
         ({"who": "  "}, "needs a name"),
         ({"verdict": "fine"}, "choose one of: approved, needs work, rejected"),
-        ({"kind": "promote"}, "signed with 'sign_off'"),
+        ({"kind": "restore"}, "signed with 'sign_off'"),
         ({"at": "yesterday"}, "expected a UTC time"),
         ({"at": "2026-11-22T10:00:00"}, "expected a UTC time"),
         ({"at": "2026-11-22T10:00:00+02:00"}, "expected a UTC time"),

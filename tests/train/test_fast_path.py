@@ -96,13 +96,15 @@ def test_loss_and_gradient_are_those_of_each_row_by_itself(
 def test_the_check_believes_what_agrees_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny("llama"), made_up_batch()
     path = fast_path_for(model)
-    assert path is not None
+    assert path is not None and path.fused.modules
     assert path.agrees(model, batch)
-    assert model.training
-    monkeypatch.setattr(segment_attention, "_within", lambda query, key, value, scale, dropout: 3 * value)
+    assert model.training and path.fused.on
+    monkeypatch.setattr(segment_attention, "_SHORT", 0)
+    monkeypatch.setattr(segment_attention, "_long", lambda q, k, v, scale, dropout: 3 * v[[0, 0, 1, 1]].transpose(0, 1))
     assert not path.agrees(model, batch)
     path.leave(model)
     assert model.get_base_model().config._attn_implementation == "sdpa"
+    assert not any("forward" in vars(module) for module in model.get_base_model().modules())
 
 
 def test_rows_do_not_see_each_other() -> None:

@@ -49,6 +49,7 @@ class Trained:
 def _train(model_dir: Path, method: str, precision: str, place: Path) -> Trained:
     from workbench.train.checkpointed import StepLog, named_trained
     from workbench.train.export import START, write_adapter, write_sham
+    from workbench.train.group import ALONE
     from workbench.train.trainer import build_sft
 
     chosen: dict[str, Any] = {"method": method, "rank": 4, "max_steps": STEPS, "batch_size": 4}
@@ -56,6 +57,7 @@ def _train(model_dir: Path, method: str, precision: str, place: Path) -> Trained
     loaded = load(ModelConfig(ref=str(model_dir), max_length=64), precision, place)  # type: ignore[arg-type]
     log = StepLog(lambda point, speed: None, lambda: False)
     trainer = build_sft(loaded, training_records(), settings, 0, place, log)
+    trainer.join(ALONE)
     before = {name: parameter.detach().clone() for name, parameter in named_trained(trainer.model)}
     log.resume([])
     trainer.train_from(None)

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 MakeRun = Callable[..., TrainingRun]
 
 
-def _start(run: TrainingRun) -> subprocess.Popen[str]:
+def start(run: TrainingRun) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
     return subprocess.Popen(
         [sys.executable, str(HERE / "run_until_killed.py"), str(run.root), run.config.model_dump_json()],
@@ -26,7 +26,7 @@ def _start(run: TrainingRun) -> subprocess.Popen[str]:
     )
 
 
-def _kill_at(process: subprocess.Popen[str], moment: Callable[[dict[str, Any]], bool]) -> None:
+def kill_at(process: subprocess.Popen[str], moment: Callable[[dict[str, Any]], bool]) -> None:
     """Sends SIGKILL the instant an event arrives for which `moment` holds."""
     assert process.stdout is not None
     for line in process.stdout:
@@ -43,9 +43,9 @@ def test_killed_process_taken_up_again_ends_in_the_same_bits(
 ) -> None:
     run = make_run("run")
     for step in kills:
-        _kill_at(_start(run), lambda event, at=step: event["event"] == "node_progress" and event["done"] == at)
+        kill_at(start(run), lambda event, at=step: event["event"] == "node_progress" and event["done"] == at)
         assert not (run.out / "training.json").exists()
-    process = _start(run)
+    process = start(run)
     process.communicate(timeout=200)
     assert process.returncode == 0
     assert run.adapter_bytes() == unbroken.adapter_bytes()

@@ -103,6 +103,7 @@ def tiny_train_node(model: Path, **settings: Any) -> TrainNode:
         "warmup_steps": 2,
         "learning_rate": 1e-3,
         "threads": 1,
+        "samples": 0,
     }
     return TrainNode(
         train=TrainConfig(**(train | settings)),

@@ -25,6 +25,7 @@ class RecordedJobs(LoopJobs):
     def __init__(self) -> None:
         self.started: list[object] = []
         self.cancelled: list[str] = []
+        self.resumed: list[str] = []
         self.run = ""
 
     def start_demo(self, project: Project) -> tuple[Project, str]:
@@ -37,6 +38,9 @@ class RecordedJobs(LoopJobs):
 
     def cancel(self, project: Project, run: str) -> None:
         self.cancelled.append(run)
+
+    def resume(self, project: Project, run: str) -> None:
+        self.resumed.append(run)
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,13 @@ from workbench.cli.commands import (
     advise,
     configure,
     curate,
+    iterate,
     maintain,
     restore,
     results,
     run,
     suites,
+    sweep,
     train,
     tui,
 )
@@ -65,6 +67,8 @@ curate.register(app)
 train.register(app)
 restore.register(app)
 ablate.register(app)
+iterate.register(app)
+sweep.register(app)
 adapters.register(app)
 advise.register(app)
 results.register(app)

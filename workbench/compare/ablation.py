@@ -11,23 +11,12 @@ explains nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from workbench.compare.ablation_answer import answer
 from workbench.compare.ablation_text import render_ablation_markdown
-from workbench.compare.conditions import arm_obstacles, suite_obstacles
-from workbench.compare.gain import Settings
-from workbench.compare.pairing import pair
 from workbench.compare.pairs import Arm
-from workbench.compare.rows import Column, column, primary_filter
-from workbench.compare.run import read_arm
-from workbench.compare.seeds import SeededGain, SeededScores, seeded_gain
+from workbench.compare.seeded_suites import Rules, compare_seeds, level, named_arm
 from workbench.compare.statistics.multiplicity import holm
-from workbench.compare.suite import LOWER_IS_BETTER, Scale
-from workbench.core.errors import IncompleteError
 from workbench.core.nodes import AblationArmsNode, AblationNode
 from workbench.core.parts import read_model, write_model, write_text
 from workbench.core.results import (
@@ -35,10 +24,9 @@ from workbench.core.results import (
     AblationLevel,
     AblationPair,
     AblationRows,
-    AblationSuite,
     ArmSize,
-    Interval,
     MixSummary,
+    SeededSuite,
 )
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome
 from workbench.core.suites import Suite
@@ -69,7 +57,7 @@ def run_ablation(config: AblationNode, inputs: Inputs, ctx: Context) -> Outcome:
         if ctx.cancelled():
             return Cancelled()
         ctx.progress(done, len(names), "arms", f"reading {name}")
-        scored[name] = _arm(inputs, name, config.suites)
+        scored[name] = named_arm(inputs, name, config.suites)
     arms = {arm.rows: [scored[name] for name in arm.scored] for arm in config.arms}
     before = [rows for rows in ("random", "all", "dropped") if rows in arms]
     pairs = tuple(AblationPair(before=rows, suites=_compared(config, arms[rows], arms["filtered"])) for rows in before)
@@ -120,163 +108,21 @@ def _warnings(sizes: Sequence[ArmSize]) -> list[str]:
     return found
 
 
-def _arm(inputs: Inputs, name: str, suites: Sequence[Suite]) -> Arm:
-    artifact = inputs.get(name)
-    if artifact is None:
-        raise IncompleteError("an arm was not scored", where=name, next_step="start the ablation again")
-    arm = read_arm(name, artifact, suites)
-    # The scores may come from a loop in which the arm had another name.
-    info = None if arm.info is None else arm.info.model_copy(update={"arm": name.removeprefix("score:")})
-    return Arm(name.removeprefix("score:"), arm.columns, info)
-
-
-def _compared(config: AblationNode, before: Sequence[Arm], after: Sequence[Arm]) -> tuple[AblationSuite, ...]:
+def _compared(config: AblationNode, before: Sequence[Arm], after: Sequence[Arm]) -> tuple[SeededSuite, ...]:
     """Every suite, Holm-corrected over the target suites."""
-    found = [_suite(config, suite, before, after) for suite in config.suites]
+    rules = Rules(config.compare, config.alpha, config.max_failed_fraction)
+    found = [compare_seeds(rules, suite, before, after) for suite in config.suites]
     targets = [place for place, suite in enumerate(found) if suite.role == "target" and not suite.obstacles]
     for place, p_better in zip(targets, holm([found[place].p_better for place in targets]), strict=True):
         found[place] = found[place].model_copy(update={"p_better_holm": p_better})
     return tuple(found)
 
 
-def _suite(config: AblationNode, suite: Suite, before: Sequence[Arm], after: Sequence[Arm]) -> AblationSuite:
-    aligned = _aligned(suite, before, after)
-    scale = Scale.of(suite, aligned.scores.before, aligned.scores.after)
-    obstacles = [*_conditions(suite, before, after), *_obstacles(suite, aligned, config.max_failed_fraction)]
-    gain = None
-    if aligned.n:
-        settings = Settings(config.compare.confidence, config.compare.bootstrap_resamples, config.compare.seed)
-        gain = seeded_gain(aligned.scores, scale, settings, config.alpha)
-        if gain is None:
-            obstacles.append("one independent document only, or none without a failure: no interval can be computed")
-    return AblationSuite(
-        suite=suite.name,
-        metric=suite.primary_metric,
-        role=suite.role,
-        unit=scale.unit,
-        gated=suite.gated,
-        margin=suite.margin,
-        higher_is_better=suite.primary_metric not in LOWER_IS_BETTER,
-        n=aligned.n,
-        failed=aligned.failed,
-        obstacles=tuple(dict.fromkeys(obstacles)),
-        **_numbers(gain),
-    )
-
-
-def _numbers(gain: SeededGain | None) -> dict[str, Any]:
-    if gain is None:
-        return {
-            "gain": Interval(value=0, low=0, high=0),
-            "method": "none",
-            "by_seed": (),
-            **dict.fromkeys(("gain_se", "seed_sd", "seed_share", "mde"), 0.0),
-            **dict.fromkeys(("p_better", "p_better_holm", "p_worse"), 1.0),
-        }
-    estimate = gain.estimate
-    return {
-        "gain": Interval(value=estimate.value, low=estimate.low, high=estimate.high),
-        "gain_se": estimate.se,
-        "method": estimate.method,
-        "by_seed": gain.by_seed,
-        "seed_sd": gain.seed_sd,
-        "seed_share": gain.seed_share,
-        "mde": gain.mde,
-        "p_better": gain.p_better,
-        "p_better_holm": gain.p_better,
-        "p_worse": gain.p_worse,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Aligned:
-    """A suite's documents in every arm and seed, paired by their keys."""
-
-    scores: SeededScores
-    n: int
-    unpaired: int
-    """Documents that some arm or seed lacks."""
-    same_weights: bool
-
-    @property
-    def failed(self) -> int:
-        """Documents without a value in some arm or seed."""
-        return int(np.isnan(self.scores.before + self.scores.after).any(axis=1).sum())
-
-
-def _aligned(suite: Suite, before: Sequence[Arm], after: Sequence[Arm]) -> _Aligned:
-    filters = {name for arm in (*before, *after) for owner, name in arm.columns if owner == suite.name}
-    key = (suite.name, primary_filter(suite, filters))
-    columns = [arm.columns.get(key, column(())) for arm in (*before, *after)]
-    shared = set(columns[0].keys).intersection(*(one.keys for one in columns[1:]))
-    taken = [_only(one, shared) for one in columns]
-    first, seeds = taken[0], len(before)
-    values = np.stack([one.values for one in taken], axis=1)
-    scores = SeededScores(values[:, :seeds], values[:, seeds:], first.weights, first.clusters)
-    return _Aligned(
-        scores,
-        n=len(shared),
-        unpaired=len(set().union(*(one.keys for one in columns))) - len(shared),
-        same_weights=all(pair(first, one).same_weights for one in taken[1:]),
-    )
-
-
-def _only(one: Column, keys: set[tuple[str, str, int]]) -> Column:
-    """The documents with these keys; columns are sorted, so equal keys give equal orders."""
-    if len(one.keys) == len(keys):
-        return one
-    chosen = np.array([key in keys for key in one.keys], dtype=np.bool_)
-    return Column(
-        keys=[key for key in one.keys if key in keys],
-        values=one.values[chosen],
-        weights=one.weights[chosen],
-        parsed=one.parsed[chosen],
-        groups=one.groups[chosen],
-        clusters=one.clusters[chosen],
-        outputs=one.outputs[chosen],
-        chances=one.chances[chosen],
-    )
-
-
-def _conditions(suite: Suite, before: Sequence[Arm], after: Sequence[Arm]) -> list[str]:
-    """What differs between any two arms and must not; the adapter may."""
-    reference = before[0].info
-    found: list[str] = []
-    for arm in (*before[1:], *after):
-        if reference is not None and arm.info is not None:
-            found += arm_obstacles(reference, arm.info, "other")
-            found += suite_obstacles(reference, arm.info, suite.name)
-    return found
-
-
-def _obstacles(suite: Suite, aligned: _Aligned, max_failed_fraction: float) -> list[str]:
-    if aligned.n == 0:
-        return ["no document was scored in every arm and seed"]
-    found = []
-    if aligned.failed > max_failed_fraction * aligned.n:
-        found.append(f"{aligned.failed} of {aligned.n} documents failed, more than {max_failed_fraction:.1%} may")
-    if aligned.unpaired > max_failed_fraction * (aligned.n + aligned.unpaired):
-        found.append(f"{aligned.unpaired} documents are missing in some arm or seed, {aligned.n} are in all")
-    if suite.kind == "perplexity" and not aligned.same_weights:
-        found.append("the arms count different numbers of tokens: nats per token are not comparable")
-    return found
-
-
 def _levels(suite: Suite, arms: Mapping[AblationRows, Sequence[Arm]], base: Arm) -> tuple[AblationLevel, ...]:
     """Score of every arm, for orientation; the differences have the intervals."""
     found = []
     for name, members in (*arms.items(), ("base", (base,))):
-        by_seed = [value for arm in members if (value := _level(suite, arm)) is not None]
+        by_seed = [value for arm in members if (value := level(suite, arm)) is not None]
         if by_seed:
             found.append(AblationLevel(arm=name, value=sum(by_seed) / len(by_seed), by_seed=tuple(by_seed)))
     return tuple(found)
-
-
-def _level(suite: Suite, arm: Arm) -> float | None:
-    filters = {name for owner, name in arm.columns if owner == suite.name}
-    found = arm.columns.get((suite.name, primary_filter(suite, filters)))
-    if found is None or np.isnan(found.values).all():
-        return None
-    scored = ~np.isnan(found.values)
-    return float(np.average(found.values[scored], weights=found.weights[scored]))
-

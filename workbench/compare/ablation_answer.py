@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from workbench.compare import ablation_words as words
+from workbench.compare import seeded_words as words
 from workbench.core.errors import ExitCode
 from workbench.core.nodes import AblationNode
 from workbench.core.results import (
@@ -17,7 +17,7 @@ from workbench.core.results import (
     AblationLevel,
     AblationPair,
     AblationState,
-    AblationSuite,
+    SeededSuite,
 )
 
 _FEW_SEEDS = 3
@@ -70,7 +70,7 @@ def answer(
     )
 
 
-def _lost(pair: AblationPair) -> list[AblationSuite]:
+def _lost(pair: AblationPair) -> list[SeededSuite]:
     """Gated suites that lost more than their margin for certain."""
     return [suite for suite in pair.suites if suite.gated and not suite.obstacles and suite.gain.high < -suite.margin]
 
@@ -84,9 +84,9 @@ def _exit_code(state: AblationState, *, strict: bool) -> int:
 def _headline(
     state: AblationState,
     config: AblationNode,
-    targets: Sequence[AblationSuite],
-    better: Sequence[AblationSuite],
-    harmed: Sequence[AblationSuite],
+    targets: Sequence[SeededSuite],
+    better: Sequence[SeededSuite],
+    harmed: Sequence[SeededSuite],
 ) -> str:
     confidence = config.compare.confidence
     gains, losses = _listed(better, confidence), _listed(harmed, confidence)
@@ -108,12 +108,12 @@ def _headline(
             return f"No evidence that the filters help{whose}: {effects} (80% power)."
 
 
-def _listed(suites: Sequence[AblationSuite], confidence: float) -> str:
+def _listed(suites: Sequence[SeededSuite], confidence: float) -> str:
     return "; ".join(f"{suite.suite} ({words.gain(suite, confidence)})" for suite in suites)
 
 
 def _reasons(
-    config: AblationNode, pairs: Sequence[AblationPair], targets: Sequence[AblationSuite], sizes: AblationArms
+    config: AblationNode, pairs: Sequence[AblationPair], targets: Sequence[SeededSuite], sizes: AblationArms
 ) -> Iterator[str]:
     """What limits the answer, and what would narrow it."""
     seeds = len(config.seeds)
@@ -137,7 +137,7 @@ def _reasons(
     yield from sizes.warnings
 
 
-def _about(suite: AblationSuite, pair: AblationPair, confidence: float) -> Iterator[str]:
+def _about(suite: SeededSuite, pair: AblationPair, confidence: float) -> Iterator[str]:
     """Obstacles, and losses that are too large or that could not be ruled out."""
     against = f"Suite {suite.suite}, filtered against {pair.before}"
     if suite.obstacles:

@@ -7,23 +7,18 @@ docs    +0.021  0.008 to 0.034  +0.02, +0.03, +0.02   0.004  0.018
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-
-from workbench.compare import ablation_words as words
-from workbench.core.results import Ablation, AblationPair, AblationSuite
+from workbench.compare import seeded_words as words
+from workbench.compare.tables import Row, aligned, plain, table
+from workbench.core.results import Ablation, AblationPair, SeededSuite
 from workbench.core.wire import printable
-
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#|~&!$])")
-Row = tuple[str, ...]
 
 
 def render_ablation(ablation: Ablation) -> str:
     """For the terminal; control characters from names are shown, not sent."""
     lines = [ablation.question, ""]
-    lines += _aligned(_arm_rows(ablation))
+    lines += aligned(_arm_rows(ablation))
     for pair in ablation.pairs:
-        lines += ["", _title(ablation, pair), *_aligned(_suite_rows(ablation, pair))]
+        lines += ["", _title(ablation, pair), *aligned(_suite_rows(ablation, pair))]
     lines += ["", *(f"note: {note}" for note in (*ablation.reasons, *ablation.limits))]
     return "\n".join(printable(line) for line in lines).rstrip("\n")
 
@@ -32,22 +27,22 @@ def render_ablation_markdown(ablation: Ablation) -> str:
     """For pull requests and job summaries; nothing from names or data is markup."""
     seeds = ", ".join(map(str, ablation.seeds))
     blocks = [
-        f"# Does it help? {_plain(ablation.question)}",
-        f"**{_plain(ablation.headline)}**",
+        f"# Does it help? {plain(ablation.question)}",
+        f"**{plain(ablation.headline)}**",
         f"Every arm was trained for {ablation.steps} optimiser steps with the seeds {seeds}, and scored like any other "
         "arm. `random` keeps a random part of all rows and leaves out as many trainable tokens as the filters dropped.",
-        _table(_arm_rows(ablation)),
+        table(_arm_rows(ablation)),
     ]
     for pair in ablation.pairs:
-        blocks += [f"## {_plain(_title(ablation, pair))}", _table(_suite_rows(ablation, pair))]
-    blocks += ["## Scores", _table(_level_rows(ablation))]
+        blocks += [f"## {plain(_title(ablation, pair))}", table(_suite_rows(ablation, pair))]
+    blocks += ["## Scores", table(_level_rows(ablation))]
     blocks.append(
         "Gains are filtered minus the other arm, positive where filtered is better. Intervals are the widest of three: "
         "documents and seeds both random, documents alone, seeds alone. p is one-sided and Holm-corrected over the "
         "target suites; MDE is the smallest true difference found with 80% power."
     )
     if notes := (*ablation.reasons, *ablation.limits):
-        blocks += ["## Limits", "\n".join(f"- {_plain(note)}" for note in notes)]
+        blocks += ["## Limits", "\n".join(f"- {plain(note)}" for note in notes)]
     blocks.append(f"Reproduce with `{ablation.command.replace('`', ' ')}`.")
     return "\n\n".join(blocks) + "\n"
 
@@ -69,7 +64,7 @@ def _suite_rows(ablation: Ablation, pair: AblationPair) -> list[Row]:
     return rows + [_suite_row(suite) for suite in pair.suites]
 
 
-def _suite_row(suite: AblationSuite) -> Row:
+def _suite_row(suite: SeededSuite) -> Row:
     name = suite.suite if suite.gated else f"{suite.suite} (not gated)"
     if suite.method == "none" or suite.obstacles:
         return (name, suite.role, str(suite.n), "-", "-", "not comparable", "-", "-", "-")
@@ -94,26 +89,3 @@ def _level_rows(ablation: Ablation) -> list[Row]:
         shown = {found.arm: words.level(suite, found) for found in ablation.levels.get(suite.suite, ())}
         rows.append((suite.suite, suite.metric, *(shown.get(arm, "-") for arm in arms)))
     return rows
-
-
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    """Columns beside each other, the first to the left and the others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            f"{cell:{'<' if place == 0 else '>'}{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield f"  {'  '.join(cells)}".rstrip()
-
-
-def _table(rows: Sequence[Row]) -> str:
-    """A Markdown table, numbers to the right."""
-    lines = [f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows]
-    ruler = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join([lines[0], f"| {' | '.join(ruler)} |", *lines[1:]])
-
-
-def _plain(text: str) -> str:
-    """One line of text in which nothing is markup."""
-    return _MARKUP.sub(r"\\\1", printable(" ".join(text.split())))

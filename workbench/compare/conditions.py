@@ -20,6 +20,7 @@ _MAY_DIFFER: Mapping[str, frozenset[str]] = {
     "quantisation": frozenset({"precision"}),
     "prompt": frozenset({"prompt"}),
     "other": frozenset({"model", "adapter"}),
+    "precision sweep": frozenset({"model", "adapter", "precision"}),
 }
 
 

@@ -9,8 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from workbench.core.cards import Name
 from workbench.core.curation import CurateConfig
+from workbench.core.iterate import IterateConfig
 from workbench.core.methods import Precision as Precision
 from workbench.core.suites import Suite
+from workbench.core.sweeps import SweepConfig
 from workbench.core.training import TrainConfig as TrainConfig
 from workbench.core.wire import Wire
 
@@ -289,6 +291,10 @@ class LoopConfig(Wire):
     """The reviewer's page."""
     ablate: AblateConfig = AblateConfig()
     """`workbench ablate`: what is trained to see whether curation helps."""
+    iterate: IterateConfig = IterateConfig()
+    """`workbench iterate`: rounds of training, finding weaknesses and making pairs for them."""
+    sweep: SweepConfig = SweepConfig()
+    """`workbench sweep`: which settings are tried against each other."""
 
     @model_validator(mode="after")
     def _references_exist(self) -> LoopConfig:
@@ -302,6 +308,7 @@ class LoopConfig(Wire):
             used.append(self.judge.endpoint)
         if self.curate.rating.endpoint:
             used.append(self.curate.rating.endpoint)
+        used += self.train.grpo.endpoints()
         for name in used:
             if name not in self.endpoints:
                 raise ValueError(f"endpoint {name!r} is used but not defined under `endpoints`")

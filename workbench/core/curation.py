@@ -114,7 +114,8 @@ class Rating(Wire):
     endpoint: Name | None = None
     """A judge: a name under `endpoints`."""
     reward_model: str | None = None
-    """A sequence classifier with one output (hub id or directory), used instead of a judge."""
+    """A sequence classifier with one output (hub id or directory), or the directory of an adapter that objective
+    `reward` trained; used instead of a judge."""
     drop_below: float | None = None
     """Rows rated lower are dropped; None flags nothing and only keeps the better of duplicates."""
     flag_below: float | None = None

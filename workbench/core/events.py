@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from workbench.core.records import Text
+from workbench.core.records import Text, TrainingSample
 from workbench.core.wire import Wire
 
 EVENTS_VERSION = 1
@@ -74,6 +74,14 @@ class NodeMetric(_Event):
     values: dict[str, float]
 
 
+class NodeSample(_Event):
+    """An answer of the model in training to one of a few fixed prompts."""
+
+    event: Literal["node_sample"] = "node_sample"
+    node: str
+    sample: TrainingSample
+
+
 class NodeMessage(_Event):
     """A remark for people."""
 
@@ -118,6 +126,7 @@ Event = Annotated[
     | NodeCached
     | NodeProgress
     | NodeMetric
+    | NodeSample
     | NodeMessage
     | NodeFinished
     | NodeFailed

@@ -6,7 +6,7 @@ change the output.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.core.cards import Card
 from workbench.core.config import (
@@ -23,6 +23,7 @@ from workbench.core.config import (
     TrainConfig,
 )
 from workbench.core.curation import CurateConfig, Decontamination
+from workbench.core.objectives import Objective
 from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 
@@ -96,15 +97,19 @@ class MixNode(Wire):
     rows: MixRows = "filtered"
     """Which of the curated rows are used: those that passed, all, all but a random part with as many trainable tokens
     as were dropped, or the dropped alone. Only `workbench ablate` asks for others than `filtered`."""
+    objective: Objective = "sft"
+    """What will be learned: it decides which rows can be used and which of their tokens are trained on."""
 
 
 class TrainNode(Wire):
     """Trains an adapter. Input: `mix`. Gives adapter/, sham/ (the same shapes, all zeros), curve.jsonl (CurvePoint),
-    training.json (TrainSummary)."""
+    samples.jsonl (TrainingSample, where asked for), training.json (TrainSummary)."""
 
     train: TrainConfig
     model: ModelConfig
     seed: int
+    endpoints: dict[str, EndpointConfig] = {}
+    """Only those that judge answers (`train.grpo.rewards`)."""
 
 
 class ScoreNode(Wire):
@@ -187,6 +192,49 @@ class AblationNode(Wire):
     strict: bool
     base: str
     """Input with the base's scores, for orientation."""
+    limits: tuple[str, ...] = ()
+    """What a reader should know that the numbers do not say."""
+
+
+class SweptArm(Wire):
+    """One arm of a sweep: its settings, and the nodes that were made from them."""
+
+    name: str
+    settings: dict[str, Any]
+    """Swept key to value."""
+    trained: tuple[str, ...]
+    """Inputs with its adapters, one per seed in the order of the seeds."""
+    scored: tuple[str, ...]
+    """Inputs with their scores, in the same order."""
+
+
+class SweepNode(Wire):
+    """Which settings are worth having? Inputs: every `train:ARM-sSEED` and `score:ARM-sSEED`, and the base's scores.
+
+    Gives sweep.json (Sweep), sweep.md."""
+
+    arms: tuple[SweptArm, ...]
+    axes: dict[str, tuple[Any, ...]]
+    seeds: tuple[int, ...]
+    suites: tuple[Suite, ...]
+    target: str
+    """The suite that decides."""
+    compare: CompareConfig
+    alpha: float
+    max_failed_fraction: float
+    purpose: str
+    """What may differ between two arms: a key of `compare.conditions`."""
+    base: str
+    """Input with the base's scores."""
+    command: str
+    """How to reproduce the run."""
+    apply: str
+    """The command of a loop with the configuration, to which the recommended settings are added."""
+    strict: bool
+    planned_arms: int
+    planned_seeds: int
+    left_out: tuple[str, ...] = ()
+    """Combinations that cannot work, or that were not drawn, each with the reason."""
     limits: tuple[str, ...] = ()
     """What a reader should know that the numbers do not say."""
 

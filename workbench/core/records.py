@@ -108,6 +108,10 @@ class Record(Wire):
         content = {"messages": messages, "chosen": chosen, "rejected": rejected, "text": text}
         return self.model_copy(update={"id": record_id(self.kind, messages, chosen, rejected, text), **content})
 
+    def with_rejected(self) -> Record:
+        """A `preference` with its rejected ending in the place of the chosen one, to be read or counted like it."""
+        return self.model_copy(update={"chosen": self.rejected})
+
     def full_text(self) -> str:
         """Prompt and answer together, as compared by duplicate search and decontamination."""
         return self.answer() if not self.prompt() else f"{self.prompt()}\n{self.answer()}"
@@ -308,13 +312,31 @@ class CurvePoint(Wire):
 
     step: int
     loss: float
-    """Mean cross-entropy over the step's answer tokens, in nats."""
+    """The objective's; of answers and documents the mean cross-entropy over the step's learned tokens, in nats."""
     learning_rate: float
     grad_norm: float
     tokens: int
     """Answer tokens of the step."""
     seconds: float
     """Wall time since training began, without earlier interrupted attempts."""
+    measures: dict[str, float] = {}
+    """What else the objective tells of the step, such as `rewards/margins`, `rewards/accuracies` or `kl`."""
+
+
+class TrainingSample(Wire):
+    """What the model answered to one fixed prompt while it was trained."""
+
+    step: int
+    """Optimiser steps done; 0 is the model as training found it."""
+    record: str
+    """Id of the record the prompt is from."""
+    held_back: bool
+    """Whether that record is held back from training."""
+    prompt: Text
+    reference: Text
+    """What the data answers."""
+    answer: Text
+    finish_reason: Literal["stop", "length"]
 
 
 class Decision(Wire):
@@ -325,7 +347,7 @@ class Decision(Wire):
     at: str
     """UTC, ISO 8601."""
     who: str
-    kind: Literal["sign_off", "review", "rating", "restore", "promote", "rollback", "archive", "acknowledge"]
+    kind: Literal["sign_off", "review", "rating", "restore", "acknowledge"]
     target: str
     """Fingerprint or id of what was decided on."""
     verdict: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from workbench.core.objectives import Objective
 from workbench.core.records import Text
 from workbench.core.wire import Wire
 
@@ -126,9 +127,19 @@ class MixSummary(Wire):
     """Records left out because they are marked as bad answers."""
 
 
+class Interval(Wire):
+    """A value with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class TrainSummary(Wire):
     """What was trained and how it went."""
 
+    objective: Objective = "sft"
+    """What was learned."""
     method: str
     base: str
     base_fingerprint: str
@@ -157,6 +168,8 @@ class TrainSummary(Wire):
     """Sequences per forward pass at the end of training."""
     gradient_accumulation: int | None = None
     """Forward passes per optimiser step at the end of training."""
+    processes: int = 1
+    """Processes that shared the sequences of a step; `batch_size` and `gradient_accumulation` are those of each."""
     out_of_memory: tuple[int, ...] = ()
     """Batch sizes that did not fit into memory; each was halved at equal sequences per step."""
     validation_rows: int = 0
@@ -164,7 +177,15 @@ class TrainSummary(Wire):
     best_step: int | None = None
     """Step whose adapter was kept: the one with the lowest validation loss. None keeps the last."""
     best_validation_loss: float | None = None
-    """Mean loss on the validation rows at `best_step`, in nats."""
+    """Mean loss on the validation rows at `best_step`; of answers and documents in nats."""
+    held_back_pairs: int = 0
+    """Held-back pairs of endings, where the objective learns from pairs."""
+    pairs_in_order: Interval | None = None
+    """Share of them in which the kept adapter puts the better ending first, with Wilson's 95% interval."""
+    first_reward: float | None = None
+    """Mean reward of the answers in the first tenth of the steps, where the objective rewards answers."""
+    last_reward: float | None = None
+    """Mean reward over the last tenth."""
     stopped_early: bool = False
     """Whether training ended because the validation loss no longer fell."""
     peak_memory_bytes: int | None = None
@@ -186,14 +207,6 @@ class ArmInfo(Wire):
     lm-eval version, hash of each suite's documents and settings under `suite:NAME`."""
     batch_size: int
     """The A/A arm differs in this alone."""
-
-
-class Interval(Wire):
-    """A value with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class GroupComparison(Wire):
@@ -353,10 +366,10 @@ class AblationLevel(Wire):
     by_seed: tuple[float, ...]
 
 
-class AblationSuite(Wire):
-    """`filtered` against another arm on one suite, over documents and seeds.
+class SeededSuite(Wire):
+    """One set of adapters, a seed each, against another or against the base on one suite, over documents and seeds.
 
-    `gain` is filtered minus the other, turned so that positive is better whatever the metric's direction."""
+    `gain` is after minus before, turned so that positive is better whatever the metric's direction."""
 
     suite: str
     metric: str
@@ -384,7 +397,7 @@ class AblationSuite(Wire):
     p_better: float
     """One-sided p of no gain."""
     p_better_holm: float
-    """The same, Holm-corrected over the target suites of the pair."""
+    """The same, Holm-corrected: over the target suites of an ablation's pair, over the arms of a sweep."""
     p_worse: float
     """One-sided p of no loss."""
     mde: float
@@ -395,7 +408,7 @@ class AblationPair(Wire):
     """`filtered` against one other arm."""
 
     before: AblationRows
-    suites: tuple[AblationSuite, ...]
+    suites: tuple[SeededSuite, ...]
 
 
 AblationState = Literal["help", "hurt", "mixed", "no evidence", "not comparable"]

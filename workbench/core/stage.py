@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.core.errors import ExitCode
-from workbench.core.events import Event, NodeMessage, NodeMetric, NodeProgress
-from workbench.core.records import Manifest
+from workbench.core.events import Event, NodeMessage, NodeMetric, NodeProgress, NodeSample
+from workbench.core.records import Manifest, TrainingSample
 from workbench.core.wire import Wire
 
 StageName = Literal["ingest", "curate", "synth", "mix", "train", "score", "compare", "gate", "report"]
@@ -67,6 +67,10 @@ class Context:
     def metric(self, step: int, **values: float) -> None:
         """Reports named numbers at a step."""
         self.emit(NodeMetric(node=self.node, step=step, values=values))
+
+    def sample(self, sample: TrainingSample) -> None:
+        """Reports an answer of the model in training."""
+        self.emit(NodeSample(node=self.node, sample=sample))
 
     def info(self, message: str) -> None:
         """A remark for people."""

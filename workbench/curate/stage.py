@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.core.errors import IncompleteError
+from workbench.core.iteration import DevelopmentNode
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import write_model
 from workbench.core.records import Record
@@ -28,6 +29,7 @@ from workbench.curate import decontaminate, ifd, rating, saved_index, semantic, 
 from workbench.curate.actions import check_actions
 from workbench.curate.batch import DataPart, batches, training_parts
 from workbench.curate.decide import Clusters, Decisions, decide
+from workbench.curate.development import set_aside
 from workbench.curate.duplicates import settings_used, sketch_settings
 from workbench.curate.examine import Examiner
 from workbench.curate.filters.registry import chosen_filters
@@ -44,12 +46,15 @@ if TYPE_CHECKING:
 _LOOK_AT_INGEST = "look at the dataset's quarantined lines: each has its reason"
 
 
-def run(config: CurateNode, inputs: Inputs, ctx: Context) -> Outcome:
-    """Repairs, checks, decontaminates and deduplicates all rows; writes the parts `CurateNode` names.
+def run(config: CurateNode | DevelopmentNode, inputs: Inputs, ctx: Context) -> Outcome:
+    """Repairs, checks, decontaminates and deduplicates all rows; writes the parts `CurateNode` names. For `workbench
+    iterate`, sets some of what was kept aside.
 
     Raises UsageError for an unknown filter or reason, IncompleteError if there is no row to begin with. That none is
     left is for the caller to judge: the parts say why.
     """
+    if isinstance(config, DevelopmentNode):
+        return set_aside(config, inputs, ctx)
     _check(config)
     parts = training_parts(config, inputs)
     total = sum(part.rows for part in parts)
@@ -92,9 +97,11 @@ def run(config: CurateNode, inputs: Inputs, ctx: Context) -> Outcome:
     return _done(funnel, edges)
 
 
-def external(config: CurateNode, project: Path) -> dict[str, str]:
+def external(config: CurateNode | DevelopmentNode, project: Path) -> dict[str, str]:
     """SHA-256 of each suite's documents file under the project, of the models in use and of the saved index; unknown
     filters and reasons are refused here, before any work."""
+    if isinstance(config, DevelopmentNode):
+        return {}
     _check(config)
     found = saved_index.externals(config, project)
     for reader in (tokens, ifd, rating, semantic):
@@ -194,7 +201,7 @@ def _done(funnel: Funnel, edges: int) -> Done:
 STAGE = Stage(
     name="curate",
     version=4,
-    config=CurateNode,
+    config=(CurateNode, DevelopmentNode),
     run=run,
     libraries=("datasketch", "ftfy", "numba", "numpy", "py3langid", "tokenizers", "transformers", "xxhash"),
     external=external,

@@ -50,7 +50,7 @@ def build_ablation_plan(config: LoopConfig, project: Path, command: str = "workb
         )
     measured = tuple(without_policy(suite) for suite in suites)
     seeds = tuple(range(config.seed, config.seed + config.ablate.seeds))
-    base = scoring(config, _base(config), measured)
+    base = scoring(config, base_arm(config), measured)
     arms = tuple(_arm(config, rows, seeds) for rows in config.ablate.arms)
     # First of all, and also where that arm is not asked for: it fails if nothing was dropped that training would read.
     mixes = [_mix(config, "dropped", seeds[0])]
@@ -75,7 +75,7 @@ def build_ablation_plan(config: LoopConfig, project: Path, command: str = "workb
         command=command,
         strict=config.gate.strict,
         base=base.name,
-        limits=tuple(_limits(scene.suites, scene.data)),
+        limits=tuple(limits_of(scene.suites, scene.data)),
     )
     scored = tuple(name for arm in arms for name in arm.scored)
     drafts.append(Draft(ABLATION, "compare", node, (_ARMS, *scored, base.name)))
@@ -140,7 +140,7 @@ def _sizes(config: LoopConfig, arms: tuple[AblationArm, ...]) -> Draft:
     return Draft(_ARMS, "compare", node, tuple(name for arm in arms for name in arm.mixed))
 
 
-def _base(config: LoopConfig) -> ArmConfig:
+def base_arm(config: LoopConfig) -> ArmConfig:
     """The base of the loop's deciding pair, as the loop scores it; without one, the model as it is."""
     name = deciding_pair(config)[0]
     arm = next(arm for arm in config.score.arms if arm.name == name)
@@ -149,10 +149,15 @@ def _base(config: LoopConfig) -> ArmConfig:
 
 def _candidate(config: LoopConfig, rows: MixRows, seed: int) -> ArmConfig:
     """How an adapter is scored: like the loop's own, under whose name the loop's scores are in the cache."""
-    default = ArmConfig(name="candidate", adapter="train")
-    like = next((arm for arm in config.score.arms if arm.adapter == "train"), default)
+    like = trained_arm(config)
     own = rows == "filtered" and seed == config.seed
     return resolved(like if own else like.model_copy(update={"name": _name(rows, seed)}), config)
+
+
+def trained_arm(config: LoopConfig) -> ArmConfig:
+    """How the loop scores its own adapter."""
+    default = ArmConfig(name="candidate", adapter="train")
+    return next((arm for arm in config.score.arms if arm.adapter == "train"), default)
 
 
 def _question(config: LoopConfig) -> str:
@@ -161,7 +166,8 @@ def _question(config: LoopConfig) -> str:
     return f"{', '.join(config.ablate.filters)} (every other reason only flags)"
 
 
-def _limits(suites: Sequence[Suite], data: Sequence[str]) -> list[str]:
+def limits_of(suites: Sequence[Suite], data: Sequence[str]) -> list[str]:
+    """What is left out where several seeds are compared, and which suites may reward what they should not."""
     limits = []
     for suite in suites:
         if suite.kind == "judge":

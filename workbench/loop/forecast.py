@@ -14,7 +14,8 @@ from workbench.core.records import Manifest
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.plan import Node, Plan
 
-_COSTLY = ("train", "score")
+COSTLY = ("train", "score")
+"""Stages that take most of the time."""
 _VARIES = frozenset({"seed", "arm"})
 """Settings that hardly change how long a node takes."""
 
@@ -35,10 +36,10 @@ def forecast(plan: Plan, selected: Set[str], project: Project) -> Forecast:
     left = [
         node
         for node in plan.nodes
-        if node.stage in _COSTLY and node.name in selected and store.find(node.stage, node.fingerprint) is None
+        if node.stage in COSTLY and node.name in selected and store.find(node.stage, node.fingerprint) is None
     ]
-    earlier = [artifact.manifest for artifact in store.all() if artifact.manifest.stage in _COSTLY] if left else []
-    expected = [_expected_s(node, earlier) for node in left]
+    earlier = [artifact.manifest for artifact in store.all() if artifact.manifest.stage in COSTLY] if left else []
+    expected = [expected_s(node, earlier) for node in left]
     known = [seconds for seconds in expected if seconds is not None]
     return Forecast(
         trainings=sum(node.stage == "train" for node in left),
@@ -47,7 +48,8 @@ def forecast(plan: Plan, selected: Set[str], project: Project) -> Forecast:
     )
 
 
-def _expected_s(node: Node, earlier: list[Manifest]) -> float | None:
+def expected_s(node: Node, earlier: list[Manifest]) -> float | None:
+    """Mean time of earlier nodes with the same settings but for seed and arm; None if there is none."""
     alike = _kind(node.config.model_dump(mode="json"))
     took = [one.seconds for one in earlier if one.stage == node.stage and _kind(one.config) == alike]
     return sum(took) / len(took) if took else None

@@ -40,15 +40,38 @@ def new_run_id(project: Project, name: str, now: datetime | None = None) -> str:
 def spawn(project: Project, arguments: list[str], name: str = "run") -> str:
     """Starts `workbench ARGUMENTS --run-id RUN` in a session of its own and returns RUN at once.
 
-    `arguments` begin with `run`, `demo` or `ablate`. Output goes to the run's log.txt.
+    `arguments` begin with `run`, `demo`, `ablate`, `iterate` or `sweep`. Output goes to the run's log.txt.
     """
     run = new_run_id(project, name)
+    _start(project, run, [*arguments, "--run-id", run])
+    return run
+
+
+def resume(project: Project, run: str) -> None:
+    """Takes up a run that was stopped, killed or failed, as a job. UsageError if it is running or complete, or if only
+    the command that started it can go on."""
+    from workbench.loop.run import RESUMABLE  # jobs is imported by run
+
+    view = read_run(project, run)
+    if view.status in ("running", "completed"):
+        raise UsageError(f"run {run!r} is {view.status}: there is nothing to take up")
+    if not view.command.startswith(RESUMABLE):
+        step = f"the same command again goes on where it was: {view.command}" if view.command else "start it again"
+        raise UsageError(f"run {run!r} is not a loop that can be taken up from here", next_step=step)
+    _start(project, run, ["run", "--resume", run])
+
+
+def _start(project: Project, run: str, arguments: list[str]) -> None:
     log_path = project.runs / run / "log.txt"
-    command = [sys.executable, "-m", "workbench", "-C", str(project.root), *arguments, "--run-id", run]
     with log_path.open("ab") as log, (project.runs / run / "lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the child inherits the lock: the run counts as alive from here to its end
+        try:
+            # the child inherits the lock: the run counts as alive from here to its end
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            attach = f"workbench runs attach {run}"
+            raise UsageError(f"run {run!r} is being worked on by another process", next_step=attach) from None
         subprocess.Popen(
-            command,
+            [sys.executable, "-m", "workbench", "-C", str(project.root), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -57,7 +80,6 @@ def spawn(project: Project, arguments: list[str], name: str = "run") -> str:
             env={**_environment(), LOCK_FD: str(lock.fileno())},
             pass_fds=(lock.fileno(),),
         )
-    return run
 
 
 def cancel(project: Project, run: str) -> None:

@@ -150,7 +150,6 @@ def _drafts(config: LoopConfig, project: Path, command: str) -> list[Draft]:
         drafts += curating(config, project, scene)
         drafts.append(mixing(config, "mix"))
         drafts.append(training(config, "train", mixed="mix", seed=config.seed))
-        refuse_arms(config.train, arms)
     drafts += [scoring(config, arm, scene.measured) for arm in arms]
     drafts += _judging(config, scene.measured)
     return drafts + _verdict(config, scene.suites, drafts, command)
@@ -212,6 +211,7 @@ def mixing(config: LoopConfig, name: str, rows: MixRows = "filtered", seed: int 
         max_length=_train_length(config),
         seed=config.seed if seed is None else seed,
         rows=rows,
+        objective=config.train.objective,
     )
     return Draft(name, "mix", node, ("curate", "synth") if config.synth.strategies else ("curate",))
 
@@ -219,14 +219,23 @@ def mixing(config: LoopConfig, name: str, rows: MixRows = "filtered", seed: int 
 def training(config: LoopConfig, name: str, *, mixed: str, seed: int) -> Draft:
     """An adapter from the training set `mixed`. Raises as `refuse` for settings that cannot work."""
     refuse(config.train, config.model)
-    node = TrainNode(train=config.train, model=config.model, seed=seed)
+    judges = config.train.grpo.endpoints() if config.train.objective == "grpo" else ()
+    node = TrainNode(
+        train=config.train,
+        model=config.model,
+        seed=seed,
+        endpoints={name: config.endpoints[name] for name in judges},
+    )
     return Draft(name, "train", node, (mixed,), _known_as(mixed, "mix"))
 
 
 def scoring(
     config: LoopConfig, arm: ArmConfig, suites: tuple[Suite, ...], name: str | None = None, trained: str = "train"
 ) -> Draft:
-    """`score:NAME` (the arm's name unless told otherwise) of a resolved arm, with the adapter of the node `trained`."""
+    """`score:NAME` (the arm's name unless told otherwise) of a resolved arm, with the adapter of the node `trained`.
+
+    Raises as `refuse_arms` for an arm that what is trained cannot be scored in."""
+    refuse_arms(config.train, (arm,))
     node = ScoreNode(arm=arm, model=config.model, suites=suites, suites_dir=config.suites_dir, seed=config.seed)
     uses_adapter = arm.adapter in ("train", "sham")
     inputs = _ingests(_datasets_of(suites))

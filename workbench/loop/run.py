@@ -13,12 +13,12 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import yaml
 
@@ -53,7 +53,7 @@ from workbench.loop.publish import publish
 from workbench.loop.registering import register_run
 from workbench.loop.registry import stages
 
-RESUMABLE = ("workbench run", "workbench demo", "workbench ablate")
+RESUMABLE = ("workbench run", "workbench demo", "workbench ablate", "workbench iterate", "workbench sweep")
 """Commands whose runs `workbench run --resume` continues: their configuration is a whole loop."""
 RunStatus = Literal["completed", "failed", "cancelled"]
 
@@ -73,6 +73,31 @@ class RunResult:
     report: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a run of its own kind ends in."""
+
+    exit_code: int
+    headline: str
+    report: Path
+    adapter: dict[str, Artifact]
+    """What is to be registered, under the names that a loop's nodes have; empty for nothing."""
+
+
+class Course(Protocol):
+    """Decides while a plan runs which of its nodes are left out, and how it ends: for plans whose length depends on
+    results. What it says of a node must follow from the artifacts of earlier nodes alone, or a continued run differs.
+    """
+
+    def leaves_out(self, node: Node, artifacts: Mapping[str, Artifact]) -> bool:
+        """Whether a node is not wanted, given the artifacts of all nodes before it that were."""
+        ...
+
+    def end(self, run: str, artifacts: Mapping[str, Artifact]) -> Ending:
+        """Called once when nothing is left to do; writes what people read."""
+        ...
+
+
 def utc_now() -> str:
     """UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -86,6 +111,7 @@ def execute(
     *,
     command: str,
     selected: set[str] | None = None,
+    course: Course | None = None,
     on_event: Callable[[Event], object] = lambda event: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -108,7 +134,7 @@ def execute(
             emit(RunStarted(run=run, pid=os.getpid(), nodes=tuple(node.name for node in plan.nodes), resumed=resumed))
             wanted = {node.name for node in plan.nodes} if selected is None else selected
             with to_log(directory / "log.txt"):
-                result = _Execution(plan, config, project, run, emit, cancelled, wanted, command).run()
+                result = _Execution(plan, config, project, run, emit, cancelled, wanted, command, course).run()
             emit(RunFinished(run=run, status=result.status, exit_code=result.exit_code, message=result.message))
         except (WorkbenchError, OSError) as error:  # outside of any stage: a full disk, a damaged artifact
             code = error.exit_code if isinstance(error, WorkbenchError) else ExitCode.INCOMPLETE
@@ -133,6 +159,7 @@ class _Execution:
     cancelled: Callable[[], bool]
     wanted: set[str]
     command: str
+    course: Course | None = None
 
     def run(self) -> RunResult:
         store = ArtifactStore(self.project)
@@ -149,6 +176,8 @@ class _Execution:
         for node in self.plan.nodes:
             if self.cancelled():
                 return ended("cancelled", ExitCode.TERMINATED, f"stopped before {node.name}; {self._continue()}")
+            if self.course is not None and self.course.leaves_out(node, artifacts):
+                continue
             found = store.find(node.stage, node.fingerprint)
             if found is None and node.name not in self.wanted:
                 if _needed(node, self.plan, self.wanted):
@@ -176,6 +205,10 @@ class _Execution:
                 self.emit(NodeFailed(node=node.name, message=problem, exit_code=ExitCode.INCOMPLETE))
                 return ended("failed", ExitCode.INCOMPLETE, f"{node.name}: {problem}")
         self._extend_index(artifacts)
+        if self.course is not None:
+            ending = self.course.end(self.run_id, artifacts)
+            self._register_adapter(ending.adapter)
+            return ended("completed", ending.exit_code, ending.headline, ending.report)
         self._register_adapter(artifacts)
         if ablated := artifacts.get(ABLATION):
             ablation = read_model(ablated.part("ablation.json"), Ablation)

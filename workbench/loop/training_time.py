@@ -63,7 +63,7 @@ def _told(pace: TrainSummary) -> str:
 
 
 def _earlier(advice: Advice, project: Project) -> TrainSummary | None:
-    """The longest training in this project of the same base with the recommended method and precision."""
+    """The longest training on answers in this project of the same base with the recommended method and precision."""
     assert advice.recommendation is not None, advice
     setting = advice.recommendation.setting
     found: list[TrainSummary] = []
@@ -71,7 +71,8 @@ def _earlier(advice: Advice, project: Project) -> TrainSummary | None:
         if artifact.manifest.stage != "train":
             continue
         summary = read_model(artifact.part("training.json"), TrainSummary)
-        if (summary.base, summary.method, summary.precision) == (
+        if (summary.objective, summary.base, summary.method, summary.precision) == (
+            "sft",
             advice.architecture.name,
             setting.method,
             setting.precision,

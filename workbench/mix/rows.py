@@ -1,6 +1,6 @@
 """The rows of a mixture as numbers: where each stands on disk, whose it is and how much of it is trained on.
 
-    table = count_rows([Part(path, dropped=False)], counter, ...)
+    table = count_rows([RowFile(path)], counter, "sft", ...)
     table.tokens[0], table.names[table.sources[0]]   ->  12, "manuals"
     table.records([0, 7, 0])                         ->  the records, read again
 
@@ -10,6 +10,7 @@ About twenty bytes are kept of a row, so that a million rows fit into little mem
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.objectives import OBJECTIVES, Objective, RowKind, row_kind
 from workbench.core.records import Drop, Record
 from workbench.models.token_counts import RecordTokens, TokenCounter
 
@@ -62,7 +64,9 @@ class RowTable:
     first_problem: str = ""
     """Why, for the first of them."""
     thumbs_down: int = 0
-    """Rows labelled as bad answers; they are left out."""
+    """Rows labelled as bad answers; they are left out, but for `kto`."""
+    unfit: dict[str, Counter[RowKind]] = field(default_factory=dict)
+    """Rows that the objective does not learn from, by source and kind."""
     evaluation: int = 0
     """Dropped rows that hold evaluation data; they are left out."""
 
@@ -86,32 +90,37 @@ class RowTable:
 def count_rows(
     files: Sequence[RowFile],
     counter: TokenCounter,
+    objective: Objective,
     names: Iterable[str],
     on_progress: Callable[[int], None],
     cancelled: Callable[[], bool],
 ) -> RowTable | None:
-    """All usable rows; `names` are sources that may have none. None if the user wants to stop.
+    """All rows that `objective` can use; `names` are sources that may have none. None if the user wants to stop.
+
+    Of pairs the tokens of both endings count, where the objective learns from both.
 
     Raises UsageError if the model has no chat template, IncompleteError for a line that is no row.
     """
     table = RowTable(list(files), sorted(names))
     known = {name: position for position, name in enumerate(table.names)}
+    paired = OBJECTIVES[objective].rows == ("preference",)
     for number, file in enumerate(table.files):
         for batch in _batches(file):
             on_progress(table.seen)
             if cancelled():
                 return None
-            wanted = [entry for entry in batch if _is_wanted(entry, table)]
+            wanted = [entry for entry in batch if _is_wanted(entry, objective, table)]
             counts = counter.count([entry.record for entry in wanted])
-            for entry, counted in zip(wanted, counts, strict=True):
-                if not _has_tokens(counted, table):
+            others = counter.count([entry.record.with_rejected() for entry in wanted]) if paired else counts
+            for entry, counted, other in zip(wanted, counts, others, strict=True):
+                if not _has_tokens((counted, other), table):
                     continue
                 name = entry.record.source.dataset
                 if name not in known:
                     known[name] = len(table.names)
                     table.names.append(name)
                 table.sources.append(known[name])
-                table.tokens.append(counted.answer_left)
+                table.tokens.append(counted.answer_left + (other.answer_left if paired else 0))
                 table.places.append(entry.place)
                 table.file_of.append(number)
     on_progress(table.seen)
@@ -158,29 +167,36 @@ def _record(line: bytes, file: RowFile, place: str) -> tuple[Record, frozenset[s
     return drop.record, frozenset(finding.reason for finding in drop.findings if finding.action == "drop")
 
 
-def _is_wanted(entry: _Entry, table: RowTable) -> bool:
+def _is_wanted(entry: _Entry, objective: Objective, table: RowTable) -> bool:
     table.seen += 1
     if entry.reasons & _EVALUATION:
         table.evaluation += 1
         return False
-    if entry.record.label is False:
+    kind = row_kind(entry.record)
+    if kind not in OBJECTIVES[objective].rows:
+        table.unfit.setdefault(entry.record.source.dataset, Counter())[kind] += 1
+        return False
+    if entry.record.label is False and objective != "kto":
         table.thumbs_down += 1
         return False
     return True
 
 
-def _has_tokens(counted: RecordTokens, table: RowTable) -> bool:
-    if counted.problem == "no_template":
-        raise UsageError(
-            counted.detail,
-            where="model.ref",
-            next_step="take the instruction-tuned model of the same family",
-        )
-    table.truncated += counted.cut > 0
-    if counted.problem is None and counted.answer_left:
+def _has_tokens(endings: tuple[RecordTokens, RecordTokens], table: RowTable) -> bool:
+    """Whether every ending (the same one twice but for pairs) can be written and has a token to learn."""
+    problems = [counted for counted in endings if counted.problem is not None]
+    for counted in problems:
+        if counted.problem == "no_template":
+            raise UsageError(
+                counted.detail,
+                where="model.ref",
+                next_step="take the instruction-tuned model of the same family",
+            )
+    table.truncated += any(counted.cut > 0 for counted in endings)
+    if not problems and all(counted.answer_left for counted in endings):
         return True
     table.without_tokens += 1
-    if counted.problem is not None:
+    if problems:
         table.unwritable += 1
-        table.first_problem = table.first_problem or counted.detail
+        table.first_problem = table.first_problem or problems[0].detail
     return False

@@ -12,6 +12,7 @@ once to write, so that only numbers are held in memory.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +20,18 @@ from random import Random
 
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.nodes import MixNode
+from workbench.core.objectives import OBJECTIVES, RowKind, rows_problem
 from workbench.core.parts import write_model, write_rows
 from workbench.core.records import Record
 from workbench.core.results import MixSummary, Share
-from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
+from workbench.core.stage import Artifact, Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.mix.rows import RowFile, RowTable, count_rows
 from workbench.mix.selection import curated_files, selected
 from workbench.mix.shares import Demand, Quota, pick, quotas
 from workbench.models.token_counts import TokenCounter, tokenizer_fingerprint
 
 _ROWS_BETWEEN_LOOKS = 500
+_ENDLESS = 1 << 40
 _SHORT_OF_SHARE = 0.01
 """A realised share this far from the requested one is worth a warning."""
 
@@ -48,11 +51,12 @@ def run(config: MixNode, inputs: Inputs, ctx: Context) -> Outcome:
     train on.
     """
     curated = curated_files(inputs["curate"].path, config.rows) if "curate" in inputs else []
-    files = curated + [RowFile(inputs[name].part("records.jsonl")) for name in ("synth",) if name in inputs]
+    files = curated + [RowFile(artifact.part("records.jsonl")) for artifact in _synthetic(inputs)]
     table = _count(config, files, inputs, ctx)
     if table is None:
         return Cancelled()
     _refuse_unknown_shares(config, table)
+    _refuse_unfit(config, table)
     _report_losses(table, config, ctx)
     sources = _sources(table, selected(table, config.rows, len(curated), config.seed))
     demand = Demand(config.mix.shares, _replayed(config, sources), config.mix.replay.share)
@@ -106,12 +110,14 @@ def external(config: MixNode, project: Path) -> dict[str, str]:
 
 
 def _count(config: MixNode, files: Sequence[RowFile], inputs: Inputs, ctx: Context) -> RowTable | None:
-    counter = TokenCounter.for_model(config.model, ctx.project, config.max_length)
+    # Long documents are cut into windows in `pretrain`: nothing of them is lost.
+    longest = _ENDLESS if config.objective == "pretrain" else config.max_length
+    counter = TokenCounter.for_model(config.model, ctx.project, longest)
 
     def progress(rows: int) -> None:
         ctx.progress(rows, None, "rows", "counting trainable tokens")
 
-    return count_rows(files, counter, _sources_run(inputs), progress, ctx.cancelled)
+    return count_rows(files, counter, config.objective, _sources_run(inputs), progress, ctx.cancelled)
 
 
 def _sources_run(inputs: Inputs) -> set[str]:
@@ -119,10 +125,15 @@ def _sources_run(inputs: Inputs) -> set[str]:
     sources: set[str] = set()
     if "curate" in inputs:
         sources.update(inputs["curate"].manifest.config.get("datasets", ()))
-    if "synth" in inputs:
-        strategies = inputs["synth"].manifest.config.get("strategies", ())
+    for artifact in _synthetic(inputs):
+        strategies = artifact.manifest.config.get("strategies", ())
         sources.update(f"synth:{strategy['strategy']}" for strategy in strategies)
     return sources
+
+
+def _synthetic(inputs: Inputs) -> list[Artifact]:
+    """`synth`, and the further ones of `workbench iterate`, in the order of the plan."""
+    return [artifact for name, artifact in inputs.items() if name.split(":")[0] == "synth"]
 
 
 def _refuse_unknown_shares(config: MixNode, table: RowTable) -> None:
@@ -135,6 +146,22 @@ def _refuse_unknown_shares(config: MixNode, table: RowTable) -> None:
             where="mix.shares",
             next_step="take it out of mix.shares, or out of mix.replay.datasets",
         )
+
+
+def _refuse_unfit(config: MixNode, table: RowTable) -> None:
+    """IncompleteError if a source that is used has rows that the objective does not learn from."""
+    used = {*config.mix.shares, *config.mix.replay.datasets} if config.mix.shares else None
+    counts: Counter[RowKind] = Counter()
+    for name, kinds in table.unfit.items():
+        if used is None or name in used:
+            counts.update(kinds)
+    if not counts:
+        return
+    counts.update({kind: len(table) for kind in OBJECTIVES[config.objective].rows[:1] if len(table)})
+    problem = rows_problem(config.objective, counts)
+    assert problem is not None
+    sources = ", ".join(sorted(table.unfit))
+    raise IncompleteError(f"{problem[0]} ({sources})", where="train.objective", next_step=problem[1])
 
 
 def _sources(table: RowTable, rows: Sequence[int]) -> dict[str, _Source]:
@@ -203,11 +230,19 @@ def _summary(
         ),
         rows=sum(len(places) for places in drawn.values()),
         trainable_tokens=total,
-        token_counter=f"tokenizer of {config.model.ref}: answers, whole documents, within {config.max_length} tokens",
+        token_counter=f"tokenizer of {config.model.ref}: {_counted(config)}",
         over_max_length=table.truncated,
         without_trainable_tokens=table.without_tokens,
         thumbs_down=table.thumbs_down,
     )
+
+
+def _counted(config: MixNode) -> str:
+    if config.objective == "pretrain":
+        return f"whole documents, in windows of {config.max_length} tokens"
+    paired = OBJECTIVES[config.objective].rows == ("preference",)
+    counted = "both endings of pairs" if paired else "answers, whole documents"
+    return f"{counted}, within {config.max_length} tokens"
 
 
 def _missed(
@@ -260,5 +295,5 @@ def _report_shares(summary: MixSummary, sources: Mapping[str, _Source], config: 
 
 
 STAGE = Stage(
-    name="mix", version=2, config=MixNode, run=run, libraries=("transformers", "tokenizers"), external=external
+    name="mix", version=3, config=MixNode, run=run, libraries=("transformers", "tokenizers"), external=external
 )

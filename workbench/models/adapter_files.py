@@ -62,8 +62,9 @@ def read_note(adapter: Path) -> TrainedOn | None:
     return read_model(adapter / NOTE, TrainedOn) if (adapter / NOTE).is_file() else None
 
 
-def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path) -> None:
-    """Raises IncompleteError if `adapter` is no safetensors adapter, or is one of another base than `config` names.
+def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path, *, rates: bool = False) -> None:
+    """Raises IncompleteError if `adapter` is no safetensors adapter, is one of another base than `config` names, or
+    one that rates answers where one is needed that gives them (or, with `rates`, the other way round).
 
     Told by the base's fingerprint in the adapter's note, and by the shapes of its LoRA matrices against the base's
     weights (not for a hub model, where the weights may not be here yet: `attached` finds out).
@@ -72,6 +73,13 @@ def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path) -> Non
     shapes = _tensor_shapes(adapter / WEIGHTS)
     source = resolve(config.ref, config.revision, project)
     if (note := read_note(adapter)) is not None:
+        if (note.train.get("objective") == "reward") is not rates:
+            raise IncompleteError(
+                "adapter was trained to give answers and cannot rate them" if rates
+                else "adapter was trained to rate answers (objective reward) and cannot give any",
+                where=str(adapter),
+                next_step="name it under curate.rating.reward_model" if not rates else "train with objective reward",
+            )
         found = model_fingerprint(source)
         if note.base_fingerprint != found:
             raise IncompleteError(

@@ -26,6 +26,10 @@ from workbench.models.refs import hub_commit, model_fingerprint, named_at, resol
 __all__ = ["LoadedModel", "Location", "check_adapter_fits", "load", "load_tokenizer", "locate", "readable"]
 
 
+RATING_HEADS = ("score", "classifier")
+"""What transformers calls the output layer of a reward model; PEFT trains and saves both."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model in memory, in evaluation mode."""
@@ -53,34 +57,43 @@ def load_tokenizer(config: ModelConfig, project: Path) -> Any:
     return tokenizer
 
 
-def load(config: ModelConfig, precision: Precision, project: Path, adapter: Path | None = None) -> LoadedModel:
+def load(
+    config: ModelConfig, precision: Precision, project: Path, adapter: Path | None = None, *, rates: bool = False
+) -> LoadedModel:
     """The model at `precision` (nf4: double quantisation, bf16 arithmetic), in evaluation mode, on a GPU if present.
 
-    Raises as `resolve`; PrerequisiteError if weights cannot be read; IncompleteError if the adapter is of another base.
+    With `rates` it has one output for a whole sequence in the place of the vocabulary's: a reward model, whose output
+    layer is random until it is trained or comes with the adapter. Raises as `resolve`; PrerequisiteError if weights
+    cannot be read; IncompleteError if the adapter is of another base.
     """
     # 4 s: torch and transformers, on first use only
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     quiet_libraries()
     location = locate(config.ref, config.revision, project)
     if adapter is not None:
-        check_adapter_fits(adapter, config, project)
+        check_adapter_fits(adapter, config, project, rates=rates)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    kind = AutoModelForSequenceClassification if rates else AutoModelForCausalLM
     with readable(config.ref):
-        model = AutoModelForCausalLM.from_pretrained(
+        model = kind.from_pretrained(
             location.name,
             dtype=dtype,
             device_map={"": device},
             quantization_config=_nf4() if precision == "nf4" else None,
             use_safetensors=True,
             trust_remote_code=False,
+            **({"num_labels": 1} if rates else {}),
             **location.options,
         )
     gradient_guard.disable_packed_path(model)
     gradient_guard.check_unpacked(model)
     tokenizer = load_tokenizer(config, project)
+    if rates:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id  # its score is read before the padding
+        _keep_exact(model)
     if adapter is not None:
         model = attached(model, adapter)
         gradient_guard.disable_packed_path(model)
@@ -105,6 +118,14 @@ def locate(ref: str, revision: str | None, project: Path) -> Location:
         return Location(source.hub_id, {"revision": hub_commit(source)})
     directory = converted_dir(source) if source.is_gguf else source.path
     return Location(str(directory), {"local_files_only": True})
+
+
+def _keep_exact(model: Any) -> None:
+    """The new output layer in fp32, as it is trained and saved, above a base in bf16."""
+    for name in RATING_HEADS:
+        if (head := getattr(model, name, None)) is not None:
+            head.float()
+            head.register_forward_pre_hook(lambda layer, inputs: (inputs[0].float(), *inputs[1:]))
 
 
 def _nf4() -> Any:

@@ -2,6 +2,8 @@
 
     loaded = load_reward_model("OpenAssistant/reward-model-deberta-v3-large-v2", project)
     rewards(loaded, [record of "Capital of Peru?" -> "Lima."])   ->   [2.31]
+    load_reward_model("my-rater", project)                       ->   the adapter that objective `reward` trained, on
+                                                                      the base its note names
 
 The output is a logit without a scale: it orders answers, and a threshold belongs to one model.
 """
@@ -13,11 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.core.config import ModelConfig
+from workbench.core.errors import UsageError
+from workbench.core.fingerprints import file_sha256, fingerprint
 from workbench.core.records import Record
+from workbench.models.adapter_files import CONFIG, NOTE, WEIGHTS, read_note
 from workbench.models.chat import conversation, encode_record
 from workbench.models.likelihood import batches
-from workbench.models.loading import locate, readable
+from workbench.models.loading import load, locate, readable
 from workbench.models.quiet import quiet_libraries
+from workbench.models.refs import model_fingerprint, named_at, resolve
 
 _BATCH_ROWS = 8
 _LONGEST_TOKENS = 1024
@@ -35,11 +42,14 @@ class RewardModel:
 
 
 def load_reward_model(ref: str, project: Path, where: str = "curate.rating.reward_model") -> RewardModel:
-    """The classifier that `ref` names; safetensors only, no remote code.
+    """The classifier, or the directory with an adapter of objective `reward`, that `ref` names; safetensors only, no
+    remote code.
 
     Raises UsageError or PrerequisiteError, at the key `where`, if there is no such model, it cannot be read, or it has
-    not exactly one output.
+    not exactly one output; IncompleteError for an adapter whose base is another one now.
     """
+    if (adapter := _adapter(ref, project)) is not None:
+        return _trained_here(adapter, project, where)
     # 4 s: torch and transformers, on first use only
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
@@ -71,6 +81,37 @@ def load_reward_model(ref: str, project: Path, where: str = "curate.rating.rewar
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     positions = getattr(model.config, "max_position_embeddings", _LONGEST_TOKENS)
     return RewardModel(model, tokenizer, min(_LONGEST_TOKENS, positions))
+
+
+def reward_fingerprint(ref: str, project: Path) -> str:
+    """What names the weights of `ref`; an adapter's are its own files, whose note names the base. Raises as `resolve`.
+    """
+    if (adapter := _adapter(ref, project)) is None:
+        return model_fingerprint(resolve(ref, None, project))
+    return fingerprint([(name, file_sha256(adapter / name)) for name in (CONFIG, NOTE, WEIGHTS)])
+
+
+def _adapter(ref: str, project: Path) -> Path | None:
+    """The directory with a whole adapter that `ref` names, if it does."""
+    directory = project / Path(ref).expanduser()
+    return directory if all((directory / name).is_file() for name in (CONFIG, NOTE, WEIGHTS)) else None
+
+
+def _trained_here(adapter: Path, project: Path, where: str) -> RewardModel:
+    """The base of an adapter's note with the adapter and its output layer on it."""
+    note = read_note(adapter)
+    assert note is not None
+    if note.train.get("objective") != "reward":
+        raise UsageError(
+            f"{adapter} is an adapter that answers and does not rate",
+            where=where,
+            next_step="name a reward model, or train one: workbench train --data pairs.jsonl --objective reward",
+        )
+    with named_at(where):
+        loaded = load(ModelConfig(ref=note.base), note.precision, project, adapter, rates=True)
+    loaded.tokenizer.truncation_side = "left"
+    positions = getattr(loaded.model.config, "max_position_embeddings", _LONGEST_TOKENS)
+    return RewardModel(loaded.model, loaded.tokenizer, min(_LONGEST_TOKENS, positions))
 
 
 def rewards(

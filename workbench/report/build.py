@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
+from statistics import fmean
 
 from workbench.core.errors import IncompleteError
 from workbench.core.fingerprints import fingerprint
 from workbench.core.nodes import CompareNode, ReportNode, TrainNode
+from workbench.core.objectives import OBJECTIVES
 from workbench.core.parts import read_model, read_rows
-from workbench.core.records import CurvePoint
+from workbench.core.records import CurvePoint, TrainingSample
 from workbench.core.results import ArmInfo, Comparison, JudgeTrust, PairComparison, TrainSummary, Verdict
 from workbench.core.stage import Artifact, Inputs
 from workbench.report import examples, gaps, intake
 from workbench.report.deciding import deciding_suite
-from workbench.report.excerpts import without_credentials
-from workbench.report.model import NodeFacts, ReportModel, Training
+from workbench.report.excerpts import excerpt, without_credentials
+from workbench.report.model import Measure, NodeFacts, ReportModel, SampledPrompt, Training
+
+_SAMPLE_CHARS = 600
 
 
 def build(config: ReportNode, inputs: Inputs, *, target: str, written_at: str, seed: int) -> ReportModel:
@@ -90,6 +96,9 @@ def _training(artifact: Artifact | None) -> Training | None:
     config = TrainNode.model_validate(artifact.manifest.config)
     summary = read_model(artifact.part("training.json"), TrainSummary)
     settings = config.train.model_dump(mode="json", exclude_none=True)
+    for other in set(OBJECTIVES) - {config.train.objective}:
+        settings.pop(other, None)
+    curve = tuple(read_rows(artifact.part("curve.jsonl"), CurvePoint))
     settings["max_length"] = config.train.max_length or config.model.max_length
     settings["seed"] = config.seed
     settings["max_steps"] = summary.steps
@@ -97,8 +106,41 @@ def _training(artifact: Artifact | None) -> Training | None:
     settings |= {name: value for name, value in used.items() if value is not None}
     return Training(
         summary=summary.model_copy(update={"base": without_credentials(summary.base)}),
-        curve=tuple(read_rows(artifact.part("curve.jsonl"), CurvePoint)),
+        curve=curve,
+        measures=_measures(curve),
         hyperparameters={name: str(value) for name, value in settings.items()},
+        samples=_sampled(artifact.part("samples.jsonl")),
+    )
+
+
+def _measures(curve: Sequence[CurvePoint]) -> tuple[Measure, ...]:
+    found: dict[str, list[float]] = {}
+    for point in curve:
+        for name, value in point.measures.items():
+            found.setdefault(name, []).append(value)
+    tenths = {name: max(1, len(values) // 10) for name, values in found.items()}
+    return tuple(
+        Measure(name=name, first=fmean(values[: tenths[name]]), last=fmean(values[-tenths[name] :]))
+        for name, values in found.items()
+    )
+
+
+def _sampled(part: Path) -> tuple[SampledPrompt, ...]:
+    """The first and the last answer to each prompt, in their order; none where the training took no samples."""
+    by_record: dict[str, list[TrainingSample]] = {}
+    for sample in read_rows(part, TrainingSample) if part.is_file() else ():
+        by_record.setdefault(sample.record, []).append(sample)
+    return tuple(
+        SampledPrompt(
+            prompt=excerpt(first.prompt, _SAMPLE_CHARS),
+            reference=excerpt(first.reference, _SAMPLE_CHARS),
+            held_back=first.held_back,
+            first_step=first.step,
+            first=excerpt(first.answer, _SAMPLE_CHARS),
+            last_step=last.step,
+            last=excerpt(last.answer, _SAMPLE_CHARS),
+        )
+        for first, *_, last in ([*found, found[-1]] for found in by_record.values())
     )
 
 

@@ -129,12 +129,37 @@ class StrategyYield(Wire):
     """Check to candidates that did not pass it."""
 
 
+class SampledPrompt(Wire):
+    """What the model answered to one prompt before and after its training."""
+
+    prompt: Text
+    reference: Text
+    held_back: bool
+    """Whether the prompt's row was held back from training."""
+    first_step: int
+    first: Text
+    last_step: int
+    last: Text
+
+
+class Measure(Wire):
+    """One of the numbers that an objective tells of every step, at the beginning and at the end."""
+
+    name: str
+    first: float
+    """Mean over the first tenth of the steps that have it."""
+    last: float
+    """Mean over the last tenth."""
+
+
 class Training(Wire):
     """How the adapter was trained."""
 
     summary: TrainSummary
     curve: tuple[CurvePoint, ...]
+    measures: tuple[Measure, ...] = ()
     hyperparameters: dict[str, str]
+    samples: tuple[SampledPrompt, ...] = ()
 
 
 class NodeFacts(Wire):

@@ -49,6 +49,7 @@ _SUMMARIES = (
     "comparison.json",
     "verdict.json",
     "ablation.json",
+    "sweep.json",
 )
 
 

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from workbench.core.config import StrategyConfig
+from workbench.core.iteration import TargetedSynthNode
 from workbench.core.nodes import SynthNode
 from workbench.core.parts import read_rows, write_rows
 from workbench.core.records import Candidate, Record
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage, Summary
 from workbench.endpoints.client import Endpoint, endpoint_external, open_endpoint, responses_dir
+from workbench.synth.aim import Aim, aim_of
 from workbench.synth.checks.desk import Desk, Evaluation
 from workbench.synth.drafts import Making
 from workbench.synth.strategies.registry import STRATEGIES
@@ -36,13 +39,14 @@ def run(config: SynthNode, inputs: Inputs, ctx: Context) -> Outcome:
     """Runs the strategies in order. PrerequisiteError if a teacher is missing, IncompleteError if it fails often."""
     curated = inputs["curate"].part("records.jsonl")
     evaluation = _evaluation(config, inputs, ctx)
+    aim = aim_of(config, inputs)
     counts: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
     accepted: list[Record] = []
 
     def judged() -> Iterator[Candidate]:
         for strategy in config.strategies:
-            for candidate in _candidates(strategy, config, curated, evaluation, ctx):
+            for candidate in _candidates(strategy, config, curated, evaluation, aim, ctx):
                 counts.update([candidate.status, f"{strategy.strategy}:{candidate.status}"])
                 reasons.setdefault(strategy.strategy, Counter()).update(c.name for c in failed_checks(candidate))
                 if candidate.status == "accepted" and candidate.record is not None:
@@ -59,7 +63,7 @@ def run(config: SynthNode, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def _candidates(
-    strategy: StrategyConfig, config: SynthNode, curated: Path, evaluation: Evaluation, ctx: Context
+    strategy: StrategyConfig, config: SynthNode, curated: Path, evaluation: Evaluation, aim: Aim | None, ctx: Context
 ) -> Iterator[Candidate]:
     """The candidates of one strategy, judged one by one."""
     rule = STRATEGIES[strategy.strategy]
@@ -68,7 +72,8 @@ def _candidates(
     def documents() -> Iterator[Record]:
         wanted = set(strategy.datasets)
         for record in read_rows(curated, Record):
-            if record.kind == "document" and (not wanted or record.source.dataset in wanted):
+            named = not wanted or record.source.dataset in wanted
+            if record.kind == "document" and named and (aim is None or aim.wants(record)):
                 yield record
 
     def report_calls(done: int, calls: int) -> None:
@@ -85,7 +90,7 @@ def _candidates(
         warn=ctx.warn,
     )
     known = _train_questions(curated) if rule.novel == "question" else ()
-    desk = Desk(config.synth, rule.novel, evaluation, KnownTexts(known))
+    desk = Desk(config.synth, rule.novel, evaluation, KnownTexts(chain(known, _earlier(aim, rule.novel))))
     for number, draft in enumerate(rule.make(making), start=1):
         yield candidate_from(draft, desk)
         if number % _REPORT_EVERY == 0:
@@ -108,6 +113,12 @@ def _teacher(strategy: StrategyConfig, config: SynthNode, ctx: Context) -> Endpo
 
 def _train_questions(curated: Path) -> Iterator[str]:
     return (record.prompt() for record in read_rows(curated, Record) if record.kind != "document")
+
+
+def _earlier(aim: Aim | None, novel: str) -> Iterator[str]:
+    """What a new pair must differ from, of the pairs of earlier rounds."""
+    for pair in () if aim is None else aim.pairs:
+        yield pair.prompt() if novel == "question" else pair.full_text()
 
 
 def _evaluation(config: SynthNode, inputs: Inputs, ctx: Context) -> Evaluation:
@@ -146,4 +157,11 @@ def _external(config: SynthNode, project: Path) -> dict[str, str]:
     return found
 
 
-STAGE = Stage(name="synth", version=3, config=SynthNode, run=run, libraries=("rapidfuzz",), external=_external)
+STAGE = Stage(
+    name="synth",
+    version=3,
+    config=(SynthNode, TargetedSynthNode),
+    run=run,
+    libraries=("rapidfuzz",),
+    external=_external,
+)

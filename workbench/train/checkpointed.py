@@ -35,7 +35,9 @@ from workbench.models import gradient_guard
 from workbench.models.loading import LoadedModel
 from workbench.train.checkpoints import write_checkpoint
 from workbench.train.export import START, needs_start, save_start
+from workbench.train.group import ALONE, Group
 from workbench.train.methods import after_optimizer_step, freeze_counts, load_method_state, method_state, optimizer_of
+from workbench.train.samples import Samples
 from workbench.train.validation import Validation
 
 CURVE = "curve.jsonl"
@@ -70,7 +72,7 @@ class StepLog:
         self.began = self.step_began = time.monotonic()
         self.began -= curve[-1].seconds if curve else 0.0
 
-    def close_step(self, step: int, logged: dict[str, float]) -> None:
+    def close_step(self, step: int, logged: dict[str, float], measures: dict[str, float]) -> None:
         """Adds the finished step to the curve and tells the stage."""
         now = time.monotonic()
         point = CurvePoint(
@@ -80,11 +82,17 @@ class StepLog:
             grad_norm=logged["grad_norm"],
             tokens=self.answer_tokens,
             seconds=now - self.began,
+            measures=measures,
         )
         self.curve.append(point)
         self.on_step(point, self.read_tokens / max(now - self.step_began, 1e-9))
         self.forget_step()
         self.step_began = now
+
+    def sum_over(self, group: Group) -> None:
+        """The step's loss and tokens over all processes."""
+        sums = group.sum([self.loss, self.answer_tokens, self.read_tokens])
+        self.loss, self.answer_tokens, self.read_tokens = sums[0], int(sums[1]), int(sums[2])
 
     def forget_step(self) -> None:
         """Nothing was computed since the last step."""
@@ -100,6 +108,14 @@ class Checkpointed:
     checkpoints_dir: Path
     validation: Validation | None = None
     """Rows held back and the best adapter so far; None where nothing is held back."""
+    samples: Samples | None = None
+    """Prompts answered between steps; None where there are none."""
+    group: Group = ALONE
+    """The processes that share the rows of every step."""
+    measured: tuple[str, ...] = ()
+    """What of the trainer's log goes into the curve besides loss, learning rate and gradient norm."""
+    checked: dict[str, Any]
+    """A small collated batch, on which the gradient is checked before anything is trained."""
 
     # What the trainer behind this mixin has.
     model: Any
@@ -134,8 +150,6 @@ class Checkpointed:
         gradient_guard.disable_packed_path(self.model)
         gradient_guard.check_unpacked(self.model)
         step_log.steps = int(self.args.max_steps)
-        if needs_start(settings.method):
-            save_start(self.model, settings.method, work_dir / START)
 
     def shrink(self, micro_batch: int) -> None:
         """Fewer sequences per forward pass, as many per step: the rows and their order stay. Before training only."""
@@ -143,6 +157,24 @@ class Checkpointed:
         assert per_step % micro_batch == 0
         self.args.per_device_train_batch_size = self._train_batch_size = micro_batch
         self.args.gradient_accumulation_steps = per_step // micro_batch
+
+    def join(self, group: Group) -> None:
+        """Takes this process's share of the rows of every step, and the leading one's adapter. Before training only,
+        and by a single process too: what the method began with is kept here."""
+        if group.count > 1:
+            self._share_rows(group)
+            group.share_parameters(trained_parameters(self.model))
+        self.group = group
+        if group.leads and needs_start(self.settings.method):
+            save_start(self.model, self.settings.method, self.checkpoints_dir.with_name(START))
+
+    def _share_rows(self, group: Group) -> None:
+        per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        share = per_step // group.count
+        rows = range(len(self.train_dataset))
+        self.train_dataset = self.train_dataset.select([row for row in rows if row % per_step // share == group.rank])
+        self.args.per_device_train_batch_size = self._train_batch_size = share
+        self.args.gradient_accumulation_steps = 1
 
     def train_from(self, checkpoint: Path | None) -> None:
         """Trains to the last step, from `checkpoint` on if there is one; ends with the adapter that is kept."""
@@ -155,6 +187,14 @@ class Checkpointed:
         if self.finished and self.validation is not None and self.validation.curve:
             self.validation.restore_best(self.model)
 
+    def take_samples(self) -> None:
+        """Answers the sample prompts if they are due; the clock of the next step begins afterwards."""
+        step = self.state.global_step
+        if self.samples is None or not self.group.leads or not self.samples.is_due(step, self.state.max_steps):
+            return
+        self.samples.take(self, step)
+        self.step_log.step_began = time.monotonic()
+
     @property
     def stopped_early(self) -> bool:
         """Whether the validation loss has not fallen for as long as `early_stopping_patience` says."""
@@ -166,12 +206,103 @@ class Checkpointed:
         """Whether nothing is left to be trained."""
         return len(self.step_log.curve) >= self.step_log.steps or self.stopped_early
 
+    # What objectives differ in. These are for trainers whose `compute_loss` needs a collated batch and nothing else.
+
+    def count_tokens(self, inputs: Any) -> tuple[int, int]:
+        """Tokens that are learned and tokens that are read in a pass over `inputs`, padding left out."""
+        return int((inputs["labels"][:, 1:] != -100).sum()), int(inputs["attention_mask"].sum())
+
+    def note_loss(self, loss: Any) -> None:
+        """Adds a pass's part to the step's loss; IncompleteError if it is not finite."""
+        value = float(loss)
+        require_finite(value, "loss", self.state.global_step + 1)
+        self.step_log.loss += value
+
+    def pass_loss(self, inputs: dict[str, Any]) -> Any:
+        """The loss of a pass over a collated batch, differentiable."""
+        with self.accelerator.autocast():
+            return self.compute_loss(self.model, self.on_device(inputs))  # type: ignore[attr-defined]
+
+    def on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch where the model is."""
+        return {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
+
+    def self_check(self) -> float:
+        """Cosine between the adapter's gradient before and after a forward pass in evaluation mode: 1 unless the
+        evaluation cut it off."""
+
+        def loss() -> Any:
+            self.model.train()
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                return self.pass_loss(self.checked)
+
+        def evaluate() -> None:
+            self.model.eval()
+            with torch.no_grad():
+                self.pass_loss(self.checked)
+
+        cosine = gradient_guard.gradient_cosine(loss, evaluate, trained_parameters(self.model))
+        self.model.train()
+        self.forget()
+        return cosine
+
+    def validation_loss(self, batches: list[dict[str, Any]]) -> float:
+        """Mean loss over the rows of all batches, in evaluation mode."""
+        self.model.eval()
+        total, rows = 0.0, 0
+        with torch.no_grad():
+            for batch in batches:
+                size = self.rows_of(batch)
+                total += float(self.pass_loss(batch)) * size
+                rows += size
+        self.model.train()
+        self.forget()
+        return total / rows
+
+    def pairs_in_order(self, batch: dict[str, Any]) -> tuple[int, int] | None:
+        """In how many pairs of a held-back batch the better ending is put first, and how many there are; None for
+        objectives without pairs. Called in evaluation mode."""
+        return None
+
+    def held_back_order(self) -> tuple[int, int] | None:
+        """`pairs_in_order` of all held-back rows, by the adapter that is kept; None without such rows."""
+        if self.validation is None:
+            return None
+        self.model.eval()
+        with torch.no_grad():
+            counts = [self.pairs_in_order(batch) for batch in self.validation.batches]
+        self.model.train()
+        self.forget()
+        known = [count for count in counts if count is not None]
+        return (sum(right for right, _ in known), sum(pairs for _, pairs in known)) if known else None
+
+    def rows_of(self, batch: dict[str, Any]) -> int:
+        """Rows of the training set in a collated batch."""
+        return len(batch["input_ids"])
+
+    def forget(self) -> None:
+        """Nothing was computed since the last step: what passes outside of training left behind is dropped."""
+        self.step_log.forget_step()
+        for recorded in getattr(self, "_metrics", {}).values():
+            recorded.clear()
+
     # Hooks of the trainer behind this mixin.
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        self.step_log.answer_tokens += int((inputs["labels"][:, 1:] != -100).sum())
-        self.step_log.read_tokens += int(inputs["attention_mask"].sum())
-        return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        learned, read = self.count_tokens(inputs)
+        self.step_log.answer_tokens += learned
+        self.step_log.read_tokens += read
+        loss = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        self.note_loss(loss)
+        if self.accelerator.sync_gradients:  # the last pass of the step
+            self.group.sum_gradients(trained_parameters(self.model))
+            self.step_log.sum_over(self.group)
+        return loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        own = super()._get_num_items_in_batch(batch_samples, device)  # type: ignore[misc]
+        return own if own is None or self.group.count == 1 else own.new_tensor(self.group.sum([float(own)])[0])
 
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None and self.settings.method == "lora+":
@@ -179,8 +310,8 @@ class Checkpointed:
         return super().create_optimizer(model)  # type: ignore[misc]
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        if self.validation is None:
-            return {}
+        if self.validation is None or self.validation.looked_at(self.state.global_step):
+            return {}  # transformers asks again at the end of an epoch
         loss = self.validation.look(self)
         self.step_log.on_validation(self.state.global_step, loss)
         if self.stopped_early:
@@ -195,7 +326,23 @@ class Checkpointed:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        write_checkpoint(self.checkpoints_dir, self.state.global_step, self._write_state)
+        self.group.require_equal(trained_parameters(self.model))
+        random_states = self.group.random_states()
+
+        def fill(directory: Path) -> None:
+            self._write_state(directory)
+            self.group.write_random(directory, random_states)
+
+        if self.group.leads:
+            write_checkpoint(self.checkpoints_dir, self.state.global_step, fill)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)  # type: ignore[misc]
+        if checkpoint is not None and not self.group.read_random(Path(checkpoint)):
+            self.step_log.info(
+                f"the checkpoint was written by another number of processes than {self.group.count}: training goes on "
+                "from it, but not to the same last bit"
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.load_trained(Path(resume_from_checkpoint))
@@ -209,6 +356,8 @@ class Checkpointed:
         load_method_state(self.model, tensors)
         if self.validation is not None:
             self.validation.read(checkpoint)
+        if self.samples is not None:
+            self.samples.read(checkpoint)
 
     def _write_state(self, directory: Path) -> None:
         tensors = {name: parameter.detach().contiguous() for name, parameter in named_trained(self.model)}
@@ -219,6 +368,8 @@ class Checkpointed:
         write_rows(directory / CURVE, self.step_log.curve)
         if self.validation is not None:
             self.validation.write(directory)
+        if self.samples is not None:
+            self.samples.write(directory)
 
 
 class _StepEnds(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
@@ -227,11 +378,15 @@ class _StepEnds(TrainerCallback):  # type: ignore[misc]  # transformers has no t
     def __init__(self, trainer: Checkpointed) -> None:
         self.trainer = trainer
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self.trainer.take_samples()
+
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         after_optimizer_step(self.trainer.model, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.trainer.step_log.cancelled():
+        if self.trainer.group.any(self.trainer.step_log.cancelled()):
             control.should_save = True
             control.should_training_stop = True
         validation = self.trainer.validation
@@ -244,7 +399,10 @@ class _StepEnds(TrainerCallback):  # type: ignore[misc]  # transformers has no t
             return
         require_finite(logs["loss"], "loss", state.global_step)
         require_finite(logs["grad_norm"], "gradient norm", state.global_step)
-        self.trainer.step_log.close_step(state.global_step, logs)
+        known = {name: float(logs[name]) for name in self.trainer.measured if name in logs}
+        measures = {name: value for name, value in known.items() if math.isfinite(value)}
+        self.trainer.step_log.close_step(state.global_step, logs, measures)
+        self.trainer.take_samples()
 
 
 def shared_arguments(loaded: LoadedModel, settings: TrainConfig, seed: int, work_dir: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Training rows: records as token ids, in an order fixed by the seed.
 
+    a document of 1,000 tokens, windows of 512   ->   512 + 489 tokens: the last of one begins the next, none is lost
     3 records, batch of 2, 4 steps, seed 0   ->   order [1, 0,  2, 2,  0, 1,  1, 0]: one shuffled pass after the other
 """
 
@@ -14,6 +15,7 @@ from workbench.core.errors import IncompleteError
 from workbench.core.records import Record
 from workbench.models.chat import IGNORED, Encoded, encode_record
 
+_ENDLESS = 1 << 40
 _POOL_BATCHES = 8
 """Batches that are filled from one pool sorted by length: less padding, and still mixed."""
 
@@ -48,6 +50,33 @@ def encode_all(tokenizer: Any, records: Iterable[Record], max_length: int, syste
             next_step="look at what curation dropped (funnel.json), or raise train.max_length",
         )
     return EncodedSet(rows, truncated, skipped)
+
+
+def encode_windows(
+    tokenizer: Any, records: Iterable[Record], max_length: int, system_prompt: str | None
+) -> EncodedSet:
+    """Ids of whole documents, long ones in windows of `max_length` tokens; IncompleteError if nothing is to be learned.
+
+    Each window begins with the last token of the one before, so that every token but the text's first is predicted
+    exactly once.
+    """
+    rows: list[Encoded] = []
+    skipped = 0
+    for record in records:
+        whole = encode_record(tokenizer, record, _ENDLESS, system_prompt)
+        if whole.answer_tokens == 0:
+            skipped += 1
+            continue
+        for start in range(0, len(whole.input_ids) - 1, max_length - 1):
+            window = slice(start, start + max_length)
+            rows.append(Encoded(whole.input_ids[window], whole.labels[window]))
+    if not rows:
+        raise IncompleteError(
+            f"the training set is empty: {skipped} documents have no text",
+            where="train",
+            next_step="look at what curation dropped (funnel.json)",
+        )
+    return EncodedSet(rows, 0, skipped)
 
 
 def row_order(lengths: Sequence[int], batch_size: int, batches: int, seed: int, *, grouped: bool) -> list[int]:

@@ -1,6 +1,7 @@
 """Settings that depend on the data or the model: what is used where the configuration says nothing.
 
     600 rows, 135 M parameters, qlora   ->   dropout 0.1, learning rate 2e-4, 3 epochs of 8 rows = 225 steps, 23 warm-up
+    600 pairs, 135 M parameters, dpo    ->   dropout 0,   learning rate 5e-6, 3 epochs of 8 pairs = 225 steps
     60,000 rows, 70 B parameters        ->   dropout 0,   learning rate 1e-4, 1 epoch = 7,500 steps, 750 warm-up
 
 The reasons stand in docs/training.md.
@@ -12,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from workbench.core.methods import METHODS
+from workbench.core.objectives import OBJECTIVES
 from workbench.core.training import TrainConfig
 
 LARGE_MODEL = 13_000_000_000
@@ -37,6 +39,8 @@ def split_sizes(settings: TrainConfig, rows: int) -> Split:
     """
     share = settings.validation_share
     held = min(MAX_VALIDATION_ROWS, int(rows * (_VALIDATION_SHARE if share is None else share)))
+    if not OBJECTIVES[settings.objective].validates:
+        held = 0
     if share is None and (held < MIN_VALIDATION_ROWS or passes(settings, rows) <= 1):
         held = 0
     return Split(rows - held, held)
@@ -63,14 +67,17 @@ def learning_rate_of(settings: TrainConfig, parameters: int) -> float:
     """Peak learning rate for a base of `parameters`."""
     if settings.learning_rate is not None:
         return settings.learning_rate
-    rate = METHODS[settings.method].learning_rate
+    rate = METHODS[settings.method].learning_rate * OBJECTIVES[settings.objective].learning_rate_factor
     return rate / 2 if parameters > LARGE_MODEL else rate
 
 
 def dropout_of(settings: TrainConfig, rows: int) -> float:
-    """Dropout on the adapter's input: the fewer rows, the easier they are learned by heart."""
+    """Dropout on the adapter's input: the fewer rows, the easier they are learned by heart. None for
+    objectives that compare two passes, which would then differ by chance."""
     if settings.dropout is not None:
         return settings.dropout
+    if not OBJECTIVES[settings.objective].dropout:
+        return 0.0
     return 0.1 if rows < 1_000 else 0.05 if rows < 50_000 else 0.0
 
 

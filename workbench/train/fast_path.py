@@ -19,12 +19,14 @@ from torch.nn import functional
 
 from workbench.models import heads
 from workbench.train.answer_loss import answer_nll
+from workbench.train.fused_layers import Fused, fuse
 from workbench.train.segment_attention import SEGMENTS
 
-MOST_DIFFERENCE = 0.005
-"""Largest difference of the loss from the stock path's, as a share of it: both round to bf16, in another order."""
+MOST_DIFFERENCE = 0.02
+"""Largest difference of the loss from the stock path's, as a share of it. Both round to bf16, in another order: on two
+rows of 40 tokens up to 0.007 was measured (SmolLM2, NF4 and bf16); more rows average it out."""
 LEAST_COSINE = 0.99
-"""Between the gradients of the two paths; 0.9996 was measured for SmolLM2 on an NF4 base."""
+"""Between the gradients of the two paths; 0.998 to 0.9995 was measured there."""
 _ONE_MASK = (1, 1, 1, 1)
 """Shape of a mask that transformers passes on as it is, so that none is made for the whole row."""
 
@@ -35,6 +37,8 @@ class FastPath:
 
     stock_attention: str
     """What the model attended with before."""
+    fused: Fused
+    """The layers that are computed in fewer passes while a gradient is wanted."""
 
     def nll(self, model: Any, batch: dict[str, Any]) -> Any:
         """Summed negative log-likelihood (nats, fp32 scalar) of a batch padded on the right.
@@ -63,15 +67,19 @@ class FastPath:
         was_training = model.training
         model.eval()
         try:
-            fast, stock = self.nll(model, batch), _stock_nll(model, batch)
+            with self.fused.off():
+                stock = _stock_nll(model, batch)
+                of_stock = _gradient(stock, parameters)
+            fast = self.nll(model, batch)
             difference = abs(float(fast.detach()) - float(stock.detach()))
-            cosine = functional.cosine_similarity(_gradient(fast, parameters), _gradient(stock, parameters), dim=0)
+            cosine = functional.cosine_similarity(_gradient(fast, parameters), of_stock, dim=0)
         finally:
             model.train(was_training)
         return difference <= MOST_DIFFERENCE * float(stock.detach()) and float(cosine) >= LEAST_COSINE
 
     def leave(self, model: Any) -> None:
-        """Lets the model attend as it did before."""
+        """Lets the model attend and compute as it did before."""
+        self.fused.undo()
         _bare(model).set_attn_implementation(self.stock_attention)
 
 
@@ -104,7 +112,7 @@ def fast_path_for(model: Any) -> FastPath | None:
     if not getattr(bare, "_supports_attention_backend", False) or not _is_plain(settings):
         return None
     bare.set_attn_implementation(SEGMENTS)
-    return FastPath(stock) if settings._attn_implementation == SEGMENTS else None
+    return FastPath(stock, fuse(model)) if settings._attn_implementation == SEGMENTS else None
 
 
 def _is_plain(settings: Any) -> bool:

@@ -1,5 +1,6 @@
 """What cannot work, refused before anything is read, made or loaded.
 
+    method full, objective dpo    ->   UsageError at train.objective: ... next: set train.method: lora
     method pissa, precision nf4   ->   UsageError at train.method: ... next: set train.method: qlora
     optimizer adamw_8bit, no GPU  ->   UsageError at train.optimizer: ... next: train.optimizer: adamw
     report_to [wandb], absent     ->   PrerequisiteError at train.report_to: ... next: pip install wandb
@@ -7,12 +8,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from importlib.util import find_spec
 
 from workbench.core.config import ArmConfig, ModelConfig
-from workbench.core.errors import PrerequisiteError, UsageError
+from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError
 from workbench.core.methods import METHODS, method_problem
+from workbench.core.objectives import OBJECTIVES, Objective, objective_problem, row_kind, rows_problem
+from workbench.core.records import Record
 from workbench.core.training import TrainConfig
 
 
@@ -21,6 +25,14 @@ def refuse(settings: TrainConfig, model: ModelConfig) -> None:
     is not installed."""
     if (problem := method_problem(settings.method, model.precision)) is not None:
         raise UsageError(problem[0], where="train.method", next_step=problem[1])
+    if (problem := objective_problem(settings.objective, settings.method)) is not None:
+        raise UsageError(problem[0], where="train.objective", next_step=problem[1])
+    if settings.objective == "kto" and settings.batch_size < 2:
+        raise UsageError(
+            "objective kto measures how far the model moved on the other rows of a forward pass, and there are none",
+            where="train.batch_size",
+            next_step="set train.batch_size: 2 or more (train.gradient_accumulation makes up for it)",
+        )
     kind = METHODS[settings.method].kind
     if settings.method == "lora+" and settings.optimizer != "adamw":
         raise UsageError(
@@ -36,6 +48,7 @@ def refuse(settings: TrainConfig, model: ModelConfig) -> None:
             next_step="set train.gradient_checkpointing: false, or train.method: qlora or lora",
         )
     _refuse_without_gpu(settings)
+    _refuse_more_than_gpus(settings)
     missing = [tracker for tracker in settings.report_to if find_spec(tracker) is None]
     if missing:
         raise PrerequisiteError(
@@ -49,6 +62,13 @@ def refuse_arms(settings: TrainConfig, arms: Iterable[ArmConfig]) -> None:
     """UsageError for an arm (precision filled in) that the result of this training cannot be scored in."""
     facts = METHODS[settings.method]
     for arm in arms:
+        if arm.adapter in ("train", "sham") and OBJECTIVES[settings.objective].makes == "reward_model":
+            raise UsageError(
+                f"objective {settings.objective} makes a model that rates answers, and arm {arm.name} has to give them",
+                where="train.objective",
+                next_step="train it alone (workbench train --data FILE), which measures it on held-back pairs, and let "
+                "it rate data: curate.rating.reward_model",
+            )
         if arm.adapter == "sham" and facts.sham == "none":
             raise UsageError(
                 f"arm {arm.name} is a sham, but method {settings.method} has no adapter that changes nothing",
@@ -64,6 +84,13 @@ def refuse_arms(settings: TrainConfig, arms: Iterable[ArmConfig]) -> None:
             )
 
 
+def refuse_rows(objective: Objective, records: Iterable[Record]) -> None:
+    """IncompleteError for a training set with rows that the objective does not learn from."""
+    problem = rows_problem(objective, Counter(row_kind(record) for record in records))
+    if problem is not None:
+        raise IncompleteError(problem[0], where="train.objective", next_step=problem[1])
+
+
 def fixed_steps(settings: TrainConfig) -> int:
     """`max_steps`; UsageError where the length depends on the data, for plans that train several sets equally long."""
     if settings.max_steps is None:
@@ -73,6 +100,20 @@ def fixed_steps(settings: TrainConfig) -> int:
             next_step="set train.max_steps",
         )
     return settings.max_steps
+
+
+def _refuse_more_than_gpus(settings: TrainConfig) -> None:
+    if settings.processes is None or settings.processes == 1:
+        return
+    import torch  # 3 s, and only where several processes are asked for
+
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < settings.processes:
+        raise UsageError(
+            f"{settings.processes} processes need a GPU each, and {gpus} {'is' if gpus == 1 else 'are'} visible",
+            where="train.processes",
+            next_step=f"set train.processes: {gpus}, or raise train.gradient_accumulation",
+        )
 
 
 def _refuse_without_gpu(settings: TrainConfig) -> None:

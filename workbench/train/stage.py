@@ -6,6 +6,7 @@
     adapter/           what the method trained, fp32 safetensors, and a note of what it was trained on and how
     sham/              an adapter of the same kind that changes nothing: scored like the adapter, it must give the base
     curve.jsonl        {"step": 1, "loss": 3.41, "learning_rate": 0.0, "grad_norm": 2.2, "tokens": 412, "seconds": 1.9}
+    samples.jsonl      {"step": 40, "prompt": "What does len() do?", "answer": "Counts items.", ...}
     training.json      TrainSummary
 
 A run killed at any moment and taken up again ends in the same adapter and the same losses, to the last bit.
@@ -16,24 +17,30 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.core.errors import IncompleteError
 from workbench.core.fingerprints import file_sha256
 from workbench.core.nodes import TrainNode
+from workbench.core.objectives import OBJECTIVES
 from workbench.core.parts import read_rows, write_model, write_rows, write_text
 from workbench.core.records import CurvePoint, Record
-from workbench.core.results import TrainSummary
+from workbench.core.results import Interval, TrainSummary
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.models.refs import model_fingerprint, resolve
-from workbench.train.refusals import refuse
+from workbench.train.objectives.rewards import reward_externals
+from workbench.train.objectives.teacher import teacher_externals
+from workbench.train.processes import process_count, run_in_processes, visible_gpus
+from workbench.train.refusals import refuse, refuse_rows
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
     from workbench.train.checkpointed import Checkpointed, StepLog
+    from workbench.train.group import Group
 
 _ATTEMPTS = "attempts.jsonl"
 _TOO_LARGE = "out_of_memory.json"
@@ -46,31 +53,47 @@ def run(config: TrainNode, inputs: Inputs, ctx: Context) -> Outcome:
     self-check, a loss that is not finite, or a single sequence that does not fit into memory.
     """
     refuse(config.train, config.model)
-    # 8 s: torch, trl and peft; planning must not pay for them
-    import torch
-
-    threads = torch.get_num_threads()
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    try:
-        return _run(config, inputs["mix"].part("train.jsonl"), ctx)
-    finally:
-        torch.set_num_threads(threads)
+    train_file = inputs["mix"].part("train.jsonl")
+    records = list(read_rows(train_file, Record))
+    refuse_rows(config.train.objective, records)
+    _place_trackers(config, ctx)
+    gpus = visible_gpus()
+    count = process_count(config.train, len(gpus))
+    if count > 1 or len(gpus) > 1:  # also a single one: it must see no GPU but its own
+        return run_in_processes(config, train_file, ctx, count, gpus)
+    with with_threads(config.train.threads):
+        return _run(config, records, ctx)
 
 
 def external(config: TrainNode, project: Path) -> dict[str, str]:
-    """The base's weights."""
-    return {"model": model_fingerprint(resolve(config.model.ref, config.model.revision, project))}
+    """The base's weights, and what the objective reads: a teacher's, files with rewards, judges."""
+    found = {"model": model_fingerprint(resolve(config.model.ref, config.model.revision, project))}
+    if config.train.objective == "grpo":
+        found |= reward_externals(config, project)
+    if config.train.objective == "gkd":
+        found |= teacher_externals(config, project)
+    return found
 
 
-def _run(config: TrainNode, train_file: Path, ctx: Context) -> Outcome:
-    from workbench.models.quiet import quiet_libraries
+@contextmanager
+def with_threads(threads: int | None, processes: int = 1) -> Iterator[None]:
+    """Within the block torch has `threads` CPU threads, or its share of those it would have had among `processes`."""
+    # 8 s: torch, trl and peft; planning must not pay for them
+    import torch
 
-    quiet_libraries()
-    records = list(read_rows(train_file, Record))
-    _place_trackers(config, ctx)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or max(1, before // processes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(config: TrainNode, records: Sequence[Record], ctx: Context) -> Outcome:
+    from workbench.train.group import ALONE
+
     while not ctx.cancelled():
-        outcome = _attempt(config, records, ctx)
+        outcome = attempt(config, records, ctx, ALONE)
         if outcome is not None:
             return outcome
         _release_memory()
@@ -85,23 +108,36 @@ def _place_trackers(config: TrainNode, ctx: Context) -> None:
         ctx.info(f"TensorBoard: tensorboard --logdir {directory}")
 
 
-def _attempt(config: TrainNode, records: Sequence[Record], ctx: Context) -> Outcome | None:
-    """Trains in batches as large as fit; None if these did not, which the next attempt will know."""
+def attempt(config: TrainNode, records: Sequence[Record], ctx: Context, group: Group) -> Outcome | None:
+    """Trains in batches as large as fit, as one process of `group`; None if these did not, which the next attempt will
+    know. The leading process writes the parts."""
+    from workbench.models.quiet import quiet_libraries
+
+    quiet_libraries()  # before the others are imported, which tell things on the way
+    from transformers import set_seed
+
     from workbench.models import gradient_guard
     from workbench.models.loading import load
-    from workbench.train.checkpointed import StepLog
-    from workbench.train.trainer import build_sft
+    from workbench.train.checkpointed import StepLog, trained_parameters
+    from workbench.train.objectives.registry import Job, build
+    from workbench.train.samples import samples_for
 
     too_large = _too_large(ctx.work_dir)
     log = StepLog(lambda point, tokens_per_s: _tell_step(ctx, log, point, tokens_per_s), ctx.cancelled)
     log.on_validation = lambda step, loss: ctx.metric(step, validation_loss=loss)
     log.info = ctx.info
-    batch_size = config.train.batch_size if not too_large else _smaller(too_large[-1], config.train)
+    rates = OBJECTIVES[config.train.objective].makes == "reward_model"
+    share = config.train.batch_size * config.train.gradient_accumulation // group.count
+    batch_size = _fitting(too_large[-1] // 2 if too_large else config.train.batch_size, share)
     try:
-        loaded = load(config.model, config.model.precision, ctx.project)
-        trainer = build_sft(loaded, records, config.train, config.seed, ctx.work_dir, log)
-        if batch_size != config.train.batch_size:
+        if rates:
+            set_seed(config.seed)  # the new output layer
+        loaded = load(config.model, config.model.precision, ctx.project, rates=rates)
+        trainer = build(Job(config, loaded, records, ctx.project, ctx.work_dir, log))
+        trainer.join(group)
+        if batch_size != trainer.args.per_device_train_batch_size:
             trainer.shrink(batch_size)
+        trainer.samples = samples_for(loaded, records, config.train, trainer.settings, config.seed, ctx.sample)
         with gradient_guard.severed_gradients_are_errors():
             cosine = trainer.self_check()
             gradient_guard.require_gradient(cosine)
@@ -109,11 +145,14 @@ def _attempt(config: TrainNode, records: Sequence[Record], ctx: Context) -> Outc
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        _note_too_large(ctx, config, [*too_large, batch_size])
+        _note_too_large(ctx, [*too_large, batch_size], share)
         return None
-    _clear_scratch(ctx.work_dir)
     if not trainer.finished:
         return Cancelled()
+    group.require_equal(trained_parameters(trainer.model))
+    if not group.leads:
+        return Done({})
+    _clear_scratch(ctx.work_dir)
     return _write_parts(_Trained(loaded, trainer, cosine, resumed_from, too_large), config, ctx)
 
 
@@ -125,10 +164,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return is_told or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def _smaller(batch_size: int, settings: Any) -> int:
-    """The largest batch of at most half of `batch_size` that divides a step's sequences."""
-    per_step = settings.batch_size * settings.gradient_accumulation
-    return next(size for size in range(batch_size // 2, 0, -1) if per_step % size == 0)
+def _fitting(most: int, share: int) -> int:
+    """The largest batch of at most `most` sequences that divides a process's `share` of a step's sequences."""
+    return next(size for size in range(most, 0, -1) if share % size == 0)
 
 
 def _too_large(work_dir: Path) -> tuple[int, ...]:
@@ -136,7 +174,7 @@ def _too_large(work_dir: Path) -> tuple[int, ...]:
     return tuple(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else ()
 
 
-def _note_too_large(ctx: Context, config: TrainNode, sizes: list[int]) -> None:
+def _note_too_large(ctx: Context, sizes: list[int], share: int) -> None:
     """Records that batches of the last size did not fit; IncompleteError if there is no smaller one."""
     if sizes[-1] == 1:
         raise IncompleteError(
@@ -148,7 +186,7 @@ def _note_too_large(ctx: Context, config: TrainNode, sizes: list[int]) -> None:
     write_text(ctx.work_dir / _TOO_LARGE, json.dumps(sizes))
     ctx.warn(
         f"out of memory with {sizes[-1]} sequences per forward pass: going on with "
-        f"{_smaller(sizes[-1], config.train)}, at as many sequences per step"
+        f"{_fitting(sizes[-1] // 2, share)}, at as many sequences per step"
     )
 
 
@@ -172,11 +210,12 @@ def _train(trainer: Checkpointed, config: TrainNode, ctx: Context) -> tuple[int,
 
     checkpoint = newest_valid(trainer.checkpoints_dir, tell)
     curve = read_curve(checkpoint) if checkpoint else []
-    resumed_from = _note_attempt(ctx.work_dir, len(curve))
+    resumed_from = _note_attempt(ctx.work_dir, len(curve)) if trainer.group.leads else ()
     if curve:
         ctx.info(f"taking up training after step {len(curve)} of {trainer.step_log.steps}")
     trainer.step_log.resume(curve)
     set_seed(config.seed)
+    trainer.group.seed(config.seed)
     trainer.train_from(checkpoint)
     if trainer.stopped_early and trainer.validation is not None:
         ctx.info(
@@ -210,6 +249,7 @@ def _tell_step(ctx: Context, log: StepLog, point: CurvePoint, tokens_per_s: floa
         grad_norm=point.grad_norm,
         tokens_per_s=tokens_per_s,
         memory_bytes=float(_peak_memory_bytes()),
+        **point.measures,
     )
     left_s = point.seconds / point.step * (log.steps - point.step)
     ctx.progress(point.step, log.steps, "steps", f"loss {point.loss:.3f}, {_duration(left_s)} left")
@@ -249,7 +289,7 @@ def _write_parts(trained: _Trained, config: TrainNode, ctx: Context) -> Done:
     from workbench.models.chat import template_hash
     from workbench.train.export import START, write_adapter, write_sham
 
-    loaded, trainer = trained.loaded, trained.trainer
+    loaded, trainer, settings = trained.loaded, trained.trainer, trained.trainer.settings
     note = AdapterNote(
         base=config.model.ref,
         base_fingerprint=loaded.fingerprint,
@@ -260,8 +300,11 @@ def _write_parts(trained: _Trained, config: TrainNode, ctx: Context) -> Done:
     )
     adapter, start = ctx.out_dir / "adapter", ctx.work_dir / START
     write_adapter(trainer.model, adapter, note, start)
-    write_sham(adapter, ctx.out_dir / "sham", note, start)
+    if OBJECTIVES[settings.objective].makes == "policy":
+        write_sham(adapter, ctx.out_dir / "sham", note, start)
     write_rows(ctx.out_dir / "curve.jsonl", trainer.step_log.curve)
+    if trainer.samples is not None:
+        trainer.samples.write(ctx.out_dir)
     summary = _summary(trained, config, adapter)
     write_model(ctx.out_dir / "training.json", summary)
     return Done({"steps": summary.steps, "first_loss": summary.first_loss, "last_loss": summary.last_loss})
@@ -274,7 +317,9 @@ def _summary(trained: _Trained, config: TrainNode, adapter: Path) -> TrainSummar
     trainer, settings = trained.trainer, trained.trainer.settings
     curve, looks = trainer.step_log.curve, trainer.validation
     tenth = max(1, len(curve) // 10)
+    ordered = trainer.held_back_order()
     return TrainSummary(
+        objective=settings.objective,
         method=settings.method,
         base=config.model.ref,
         base_fingerprint=trained.loaded.fingerprint,
@@ -285,6 +330,8 @@ def _summary(trained: _Trained, config: TrainNode, adapter: Path) -> TrainSummar
         answer_tokens=sum(point.tokens for point in curve),
         first_loss=_mean_loss(curve[:tenth]),
         last_loss=_mean_loss(curve[-tenth:]),
+        first_reward=_mean_reward(curve[:tenth]),
+        last_reward=_mean_reward(curve[-tenth:]),
         resumed_from=trained.resumed_from,
         gradient_check=trained.cosine,
         seconds=curve[-1].seconds,
@@ -294,19 +341,36 @@ def _summary(trained: _Trained, config: TrainNode, adapter: Path) -> TrainSummar
         warmup_steps=settings.warmup_steps,
         batch_size=trainer.args.per_device_train_batch_size,
         gradient_accumulation=trainer.args.gradient_accumulation_steps,
+        processes=trainer.group.count,
         out_of_memory=trained.too_large,
-        validation_rows=0 if looks is None else looks.rows,
+        validation_rows=0 if looks is None else sum(map(trainer.rows_of, looks.batches)),
         best_step=looks.best_step if looks is not None and looks.curve else None,
         best_validation_loss=looks.best_loss if looks is not None and looks.curve else None,
+        held_back_pairs=0 if ordered is None else ordered[1],
+        pairs_in_order=None if ordered is None else _share(*ordered),
         stopped_early=len(curve) < trainer.step_log.steps,
         peak_memory_bytes=_peak_memory_bytes(),
     )
+
+
+def _share(right: int, pairs: int) -> Interval:
+    """Share of `pairs` with Wilson's interval at 95%."""
+    from scipy.stats import binomtest  # 1 s
+
+    found = binomtest(right, pairs).proportion_ci(method="wilson")
+    return Interval(value=right / pairs, low=float(found.low), high=float(found.high))
 
 
 def _mean_loss(points: list[CurvePoint]) -> float:
     """Mean over answer tokens, not over steps, where tokens are counted."""
     weights = [point.tokens for point in points] if any(point.tokens for point in points) else [1] * len(points)
     return sum(point.loss * weight for point, weight in zip(points, weights, strict=True)) / sum(weights)
+
+
+def _mean_reward(points: list[CurvePoint]) -> float | None:
+    """Mean over the steps that have one; None for objectives without rewards."""
+    rewards = [point.measures["reward"] for point in points if "reward" in point.measures]
+    return sum(rewards) / len(rewards) if rewards else None
 
 
 STAGE = Stage(

@@ -1,4 +1,4 @@
-"""Fine-tuning on answers: TRL's SFTTrainer whose loss reads answer rows alone.
+"""Fine-tuning on answers and documents: TRL's SFTTrainer whose loss reads answer rows alone.
 
 Imported from inside `run` only: trl, peft and torch take 8 s.
 """
@@ -20,9 +20,10 @@ from workbench.models.chat import Encoded
 from workbench.models.loading import LoadedModel
 from workbench.train.answer_loss import answer_nll
 from workbench.train.checkpointed import Checkpointed, StepLog, require_finite, shared_arguments, trained_parameters
-from workbench.train.data import EncodedSet, collate, encode_all, row_order
+from workbench.train.data import EncodedSet, collate, encode_all, encode_windows, row_order
 from workbench.train.defaults import parameter_count, resolved, split_sizes
 from workbench.train.fast_path import FastPath, fast_path_for
+from workbench.train.gpu_kernels import choose_kernels, on_gpu
 from workbench.train.methods import adapter_config, penalty
 from workbench.train.validation import Validation, held_back
 
@@ -48,6 +49,9 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
         self.step_log.loss += value
         extra = penalty(model)
         return loss if extra is None else loss + extra / self.args.gradient_accumulation_steps
+
+    def note_loss(self, loss: Any) -> None:
+        """`compute_loss` has done it: what comes back from a pass holds AdaLoRA's penalty too."""
 
     def _mean_nll(self, model: Any, inputs: dict[str, Any], tokens: Any) -> Any:
         """Summed negative log-likelihood of the labels, divided by `tokens`."""
@@ -118,20 +122,25 @@ def build_sft(
     work_dir: Path,
     step_log: StepLog,
 ) -> AdapterTrainer:
-    """Trainer for the answers of `records`, some of them held back for validation where `settings` ask for it.
+    """Trainer for the answers of `records` (objective `pretrain`: for whole documents, in windows), some of them held
+    back for validation where `settings` ask for it.
 
     Records without room for an answer are left out, which is said; IncompleteError if nothing is left to learn.
     """
     length = settings.max_length or loaded.config.max_length
+    encode = encode_windows if settings.objective == "pretrain" else encode_all
 
     def encoded(some: Sequence[Record]) -> EncodedSet:
-        return encode_all(loaded.tokenizer, some, length, loaded.config.system_prompt)
+        return encode(loaded.tokenizer, some, length, loaded.config.system_prompt)
 
     split = split_sizes(settings, max(1, len(records)))
     back = held_back(records, split.validation, seed) if split.validation else set()
     data = encoded([record for index, record in enumerate(records) if index not in back])
     if data.skipped:
-        step_log.info(f"{data.skipped} records left out: their prompt alone fills {length} tokens")
+        why = "they have no text" if settings.objective == "pretrain" else f"their prompt alone fills {length} tokens"
+        step_log.info(f"{data.skipped} records left out: {why}")
+    if len(data.rows) > len(records):
+        step_log.info(f"{len(records)} documents in {len(data.rows)} windows of at most {length} tokens")
     if data.truncated:
         step_log.info(f"{data.truncated} of {len(data.rows)} answers cut off at {length} tokens")
     validation = encoded([records[index] for index in sorted(back)]).rows if back else []
@@ -152,10 +161,15 @@ def build_trainer(
     assert settings.max_steps is not None and settings.validation_steps is not None
     rows = [{"input_ids": row.input_ids, "labels": row.labels} for row in data.rows]
     collator = collate(loaded.tokenizer.pad_token_id)
+    is_on_gpu = on_gpu(loaded.model)
+    kernels = choose_kernels(loaded.model, half=loaded.precision != "fp32", wanted=settings.gpu_kernels)
+    if is_on_gpu:
+        step_log.info(str(kernels))
     trainer = AdapterTrainer(
         model=loaded.model,
         args=SFTConfig(
             **shared_arguments(loaded, settings, seed, work_dir),
+            **kernels.arguments(),
             packing=False,
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
@@ -172,9 +186,10 @@ def build_trainer(
         in_order = sorted(validation, key=lambda row: (-len(row.input_ids), row.input_ids))
         batches = _batches(collator, in_order, settings.batch_size)
         trainer.validation = Validation(batches, settings.validation_steps)
-    trainer.answer_rows_only = heads.separable(trainer.model) and not heads.head_weight(trainer.model).requires_grad
+    is_separable = heads.separable(trainer.model) and not heads.head_weight(trainer.model).requires_grad
+    trainer.answer_rows_only = is_separable and not is_on_gpu
     # NEFTune's noise depends on the length of a row, and the fast path makes one row of all.
-    trainer.fast_path = None if settings.neftune_alpha else fast_path_for(trainer.model)
+    trainer.fast_path = None if settings.neftune_alpha or is_on_gpu else fast_path_for(trainer.model)
     lengths = [len(row.input_ids) for row in data.rows]
     batches_in_all = settings.max_steps * settings.gradient_accumulation
     # Rows of similar length stand together where padding costs something.

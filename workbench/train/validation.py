@@ -59,11 +59,6 @@ class Validation:
     """Trained parameters at the lowest loss, on the CPU."""
 
     @property
-    def rows(self) -> int:
-        """Rows held back."""
-        return sum(len(batch["input_ids"]) for batch in self.batches)
-
-    @property
     def best_step(self) -> int:
         """Step with the lowest loss, the first of equals."""
         return min(self.curve, key=lambda look: look[1])[0]
@@ -80,11 +75,15 @@ class Validation:
             return 0
         return sum(step > self.best_step for step, _ in self.curve)
 
+    def looked_at(self, step: int) -> bool:
+        """Whether the last look was at this step."""
+        return bool(self.curve) and self.curve[-1][0] == step
+
     def look(self, trainer: Any) -> float:
         """Mean loss over the held-back rows; keeps the adapter if it is the best so far."""
         from workbench.train.checkpointed import named_trained, require_finite
 
-        loss = float(trainer.validation_loss(self.batches))
+        loss: float = trainer.group.of_leader(lambda: float(trainer.validation_loss(self.batches)))
         require_finite(loss, "validation loss", trainer.state.global_step)
         if not self.curve or loss < self.best_loss:
             self.best = {name: parameter.detach().cpu().clone() for name, parameter in named_trained(trainer.model)}

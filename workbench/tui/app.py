@@ -18,7 +18,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.paths import Project
 from workbench.tui.actions import Action, ScreenName, actions_on, bindings_for
 from workbench.tui.jobs import Jobs, LoopJobs
-from workbench.tui.messages import CancelWanted, RunStartedHere
+from workbench.tui.messages import CancelWanted, ResumeWanted, RunStartedHere
 from workbench.tui.signs import plain
 
 DARK, LIGHT = "tokyo-night", "textual-light"
@@ -136,6 +136,22 @@ class WorkbenchApp(App[None]):
 
         question = f"Stop {plain(message.run)}? Finished nodes stay; training resumes from its last checkpoint."
         self.push_screen(ConfirmScreen(question, f"workbench runs cancel {plain(message.run)}"), decided)
+
+    def on_resume_wanted(self, message: ResumeWanted) -> None:
+        """Starts the job again and watches it."""
+        from workbench.tui.screens.run import RunScreen
+
+        try:
+            self.jobs.resume(self.project, message.run)
+        except WorkbenchError as error:
+            self.notify(plain(str(error)), severity="warning", markup=False, timeout=10)
+            return
+        command = f"workbench run --resume {plain(message.run)}"
+        self.notify(f"Taken up. The same on the command line: {command}", markup=False)
+        if isinstance(self.screen, RunScreen):
+            self.screen.start_over()
+        else:
+            self.open_run(message.run)
 
     def _cancel(self, run: str) -> None:
         try:

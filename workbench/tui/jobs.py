@@ -34,6 +34,10 @@ class Jobs(Protocol):
         """Asks a job to stop; UsageError if it does not run."""
         ...
 
+    def resume(self, project: Project, run: str) -> None:
+        """Takes up a run that was stopped, killed or failed; UsageError if it cannot be."""
+        ...
+
     def check_loop(self, loop_file: Path) -> str:
         """What a loop file would do, in one line; ConfigErrors if it is wrong."""
         ...
@@ -74,6 +78,12 @@ class LoopJobs:
         from workbench.loop.jobs import cancel
 
         cancel(project, run)
+
+    def resume(self, project: Project, run: str) -> None:
+        """See `Jobs`."""
+        from workbench.loop.jobs import resume
+
+        resume(project, run)
 
     def check_loop(self, loop_file: Path) -> str:
         """See `Jobs`."""

@@ -20,10 +20,12 @@ from workbench.core.events import (
     NodeMessage,
     NodeMetric,
     NodeProgress,
+    NodeSample,
     NodeStarted,
     RunFinished,
     RunStarted,
 )
+from workbench.core.records import TrainingSample
 
 MAX_POINTS = 2000
 NodeStatus = Literal["pending", "running", "cached", "done", "failed"]
@@ -64,6 +66,12 @@ class LiveRun:
     nodes: dict[str, LiveNode] = field(default_factory=dict)
     points: dict[str, deque[tuple[int, float]]] = field(default_factory=dict)
     """Step and loss of each training node, the last 2,000."""
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What each node last said of every other quantity: `learning_rate`, `tokens_per_s`, `kl`..."""
+    validation: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Step to validation loss of each training node."""
+    samples: dict[str, dict[str, TrainingSample]] = field(default_factory=dict)
+    """The last answer of each training node to each of its prompts, by the prompt's record."""
     outcome: RunFinished | None = None
     pid: int | None = None
 
@@ -96,8 +104,10 @@ class LiveRun:
                 self._progress(event)
                 return None
             case NodeMetric(node=name, step=step, values=values):
-                if "loss" in values:
-                    self._point(name, step, values["loss"])
+                self._metric(name, step, dict(values))
+                return None
+            case NodeSample(node=name, sample=sample):
+                self.samples.setdefault(name, {})[sample.record] = sample
                 return None
             case NodeMessage(node=name, level=level, message=message):
                 return f"{name}: {'warning: ' if level == 'warning' else ''}{message}"
@@ -123,11 +133,28 @@ class LiveRun:
             node.first_progress = (now, event.done)
         node.last_progress = (now, event.done)
 
+    def _metric(self, name: str, step: int, values: dict[str, float]) -> None:
+        if (loss := values.pop("loss", None)) is not None:
+            self._point(name, step, loss)
+        if (validated := values.pop("validation_loss", None)) is not None:
+            looks = self.validation.setdefault(name, {})
+            for later in [at for at in looks if at > step]:  # a resumed run repeats the looks since its checkpoint
+                del looks[later]
+            looks[step] = validated
+        self.numbers.setdefault(name, {}).update(values)
+
     def _point(self, name: str, step: int, loss: float) -> None:
         points = self.points.setdefault(name, deque(maxlen=MAX_POINTS))
         while points and points[-1][0] >= step:  # a resumed run repeats the steps since its checkpoint
             points.pop()
         points.append((step, loss))
+
+    def shown_training(self) -> str | None:
+        """The training to look at: the one at work, else the last that had a step."""
+        running = self.running()
+        if running is not None and running.name in self.points:
+            return running.name
+        return next(reversed(self.points), None)
 
     def running(self) -> LiveNode | None:
         """The node at work."""

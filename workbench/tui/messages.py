@@ -19,6 +19,14 @@ class RunStartedHere(Message):
         """The same on the command line."""
 
 
+class ResumeWanted(Message):
+    """Somebody asked to take up a run."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self.run = run
+
+
 class CancelWanted(Message):
     """Somebody asked to stop a job."""
 

@@ -151,9 +151,12 @@ def quantise(source: Path, target: Path) -> None:
 
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M
-    code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(settings))
+    # It prints a line per tensor; what it said matters only where it failed.
+    with redirect_stderr(StringIO()) as said:
+        code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(settings))
     if code != 0:
-        raise IncompleteError(f"llama.cpp could not quantise the model (code {code})", where=str(source))
+        words = " ".join(said.getvalue()[-300:].split())
+        raise IncompleteError(f"llama.cpp could not quantise the model (code {code}): {words}", where=str(source))
 
 
 def require_llama_cpp() -> None:

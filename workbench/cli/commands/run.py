@@ -15,11 +15,13 @@ from workbench.cli.state import Json, Settings
 
 if TYPE_CHECKING:
     from workbench.core.config import LoopConfig
+    from workbench.core.iteration import Iteration
     from workbench.core.paths import Project
     from workbench.core.results import Ablation
+    from workbench.core.sweep_results import Sweep
     from workbench.loop.forecast import Forecast
     from workbench.loop.plan import Plan
-    from workbench.loop.run import RunResult
+    from workbench.loop.run import Course, RunResult
 
 LoopFile = Annotated[Path | None, typer.Argument(help="Configuration; default: workbench.yaml of the project.")]
 RunId = Annotated[str | None, typer.Option("--run-id", hidden=True)]
@@ -31,6 +33,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 DEMO = "workbench demo"
 RUN = "workbench run"
 ABLATE = "workbench ablate"
+ITERATE = "workbench iterate"
+SWEEP = "workbench sweep"
 
 
 def register(app: typer.Typer) -> None:
@@ -176,10 +180,25 @@ class Request:
     def plan(self, config: LoopConfig) -> Plan:
         """The plan that the command stands for."""
         from workbench.loop.ablation import build_ablation_plan
+        from workbench.loop.iterate import build_iterate_plan
         from workbench.loop.plan import build_plan
+        from workbench.loop.sweep import build_sweep_plan
 
+        if self.command.startswith(ITERATE):
+            return build_iterate_plan(config, self.project.root, self.command)
+        if self.command.startswith(SWEEP):
+            return build_sweep_plan(config, self.project.root, self.command)
         build = build_ablation_plan if self.command.startswith(ABLATE) else build_plan
         return build(config, self.project.root, self.command)
+
+    def course(self, config: LoopConfig, plan: Plan) -> Course | None:
+        """What decides during the run how far it goes, for commands whose length depends on results or a budget."""
+        from workbench.loop.iterate_course import course_of
+        from workbench.loop.sweep_course import SweepCourse
+
+        if self.command.startswith(SWEEP):
+            return SweepCourse(config, plan, self.project)
+        return course_of(config, self.project, self.command) if self.command.startswith(ITERATE) else None
 
 
 def make_request(
@@ -267,6 +286,7 @@ def start_plan(
             run_id or new_run_id(request.project, request.prefix or config.name),
             command=request.command,
             selected=selected,
+            course=request.course(config, plan),
             on_event=display,
             cancelled=stop,
         )
@@ -323,14 +343,24 @@ def show_plan(project: Project, plan: Plan, selected: set[str], expected: Foreca
     ]
     if json:
         costs = {"trainings": expected.trainings, "scorings": expected.scorings, "expected_s": expected.seconds}
-        output.print_json({"dry_run": True, "nodes": rows, **costs})
+        output.print_json({"dry_run": True, "nodes": rows, **costs, "left_out": list(_left_out(plan))})
         return
     width = max(len(node.name) for node in plan.nodes)
     output.print_text(
         "\n".join(f"{row['node']:<{width}}  {row['state']:<8}  {str(row['fingerprint'])[:12]}" for row in rows)
     )
+    for said in _left_out(plan):
+        output.say(f"left out: {said}")
     time = "not known before the first" if expected.seconds is None else f"about {expected.seconds / 60:.1f} min"
     output.say(f"to do: {expected.trainings} trainings, {expected.scorings} scorings; time: {time}")
+
+
+def _left_out(plan: Plan) -> tuple[str, ...]:
+    """Combinations of a sweep that are not in its plan."""
+    from workbench.core.nodes import SweepNode
+
+    last = plan.nodes[-1].config
+    return last.left_out if isinstance(last, SweepNode) else ()
 
 
 def _planned_state(name: str, cached: bool, selected: set[str]) -> str:
@@ -341,6 +371,8 @@ def _planned_state(name: str, cached: bool, selected: set[str]) -> str:
 
 def _show_result(result: RunResult, *, json: bool) -> None:
     ablation = _ablation(result)
+    iteration = _iteration(result)
+    sweep = _sweep(result)
     if json:
         output.print_json(
             {
@@ -352,6 +384,8 @@ def _show_result(result: RunResult, *, json: bool) -> None:
                 "ran": list(result.ran),
                 "verdict": result.verdict.model_dump(mode="json") if result.verdict else None,
                 **({"ablation": ablation.model_dump(mode="json")} if ablation else {}),
+                **({"iteration": iteration.model_dump(mode="json")} if iteration else {}),
+                **({"sweep": sweep.model_dump(mode="json")} if sweep else {}),
                 "report": str(result.report) if result.report else None,
                 "artifacts": {name: str(artifact.path) for name, artifact in result.artifacts.items()},
             }
@@ -361,6 +395,16 @@ def _show_result(result: RunResult, *, json: bool) -> None:
         from workbench.compare.ablation_text import render_ablation
 
         output.print_text(f"{render_ablation(ablation)}\n\nanswer: {ablation.headline}")
+        output.print_text(f"report: {result.report}")
+    elif result.status == "completed" and iteration is not None:
+        from workbench.loop.iterate_text import render_iteration
+
+        output.print_text(f"{render_iteration(iteration)}\n\nanswer: {iteration.headline}")
+        output.print_text(f"report: {result.report}")
+    elif result.status == "completed" and sweep is not None:
+        from workbench.compare.sweep_text import render_sweep
+
+        output.print_text(f"{render_sweep(sweep)}\n\nanswer: {result.message}")
         output.print_text(f"report: {result.report}")
     elif result.status == "completed" and result.verdict is not None:
         output.print_text(_verdict_text(result))
@@ -375,6 +419,24 @@ def _ablation(result: RunResult) -> Ablation | None:
 
     artifact = result.artifacts.get(ABLATION)
     return None if artifact is None else read_model(artifact.part("ablation.json"), Ablation)
+
+
+def _iteration(result: RunResult) -> Iteration | None:
+    from workbench.core.iteration import Iteration
+    from workbench.core.parts import read_model
+
+    if result.report is None or result.report.name != "iterate.md":
+        return None
+    return read_model(result.report.with_suffix(".json"), Iteration)
+
+
+def _sweep(result: RunResult) -> Sweep | None:
+    from workbench.core.parts import read_model
+    from workbench.core.sweep_results import Sweep
+    from workbench.loop.sweep import last_answer
+
+    artifact = last_answer(result.artifacts)
+    return None if artifact is None else read_model(artifact.part("sweep.json"), Sweep)
 
 
 def _verdict_text(result: RunResult) -> str:

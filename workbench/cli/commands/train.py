@@ -39,6 +39,9 @@ def train(
     model: Annotated[
         str | None, typer.Option("--model", help="Base model (hub id, directory, GGUF file, pypi:NAME).")
     ] = None,
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="sft, pretrain, dpo, orpo, kto, reward, ...: docs/objectives.md.")
+    ] = None,
     method: Annotated[
         str | None, typer.Option("--method", help="qlora, lora, dora, ..., full: docs/training.md.")
     ] = None,
@@ -64,6 +67,7 @@ def train(
       workbench train --show 3
       workbench train --data answers.jsonl -o my-adapter
       workbench train --data answers.jsonl --model ./my-model --method lora --set model.precision=bf16
+      workbench train --data pairs.jsonl --objective dpo
       workbench train --set train.epochs=2 --dry-run
     """
     from workbench.loop.plan import select
@@ -71,7 +75,7 @@ def train(
 
     _refuse_existing(out)
     project: Project = context.obj.project
-    typed = [*_typed(model, method), *(settings or [])]
+    typed = [*_typed(model, objective, method), *(settings or [])]
     request, loop, plan = _planned(project, config, data, typed)
     selected = select(plan, only=None, first=None, last="train" if show is None else "mix")
     if dry_run:
@@ -92,8 +96,9 @@ def train(
         _show_adapter(result.artifacts["train"], out, json=json)
 
 
-def _typed(model: str | None, method: str | None) -> list[str]:
-    return [f"{key}={value}" for key, value in (("model.ref", model), ("train.method", method)) if value is not None]
+def _typed(model: str | None, objective: str | None, method: str | None) -> list[str]:
+    given = (("model.ref", model), ("train.objective", objective), ("train.method", method))
+    return [f"{key}={value}" for key, value in given if value is not None]
 
 
 def _refuse_existing(out: Path | None) -> None:
@@ -135,7 +140,7 @@ def _show_examples(mixed: Artifact, wanted: int, loop: LoopConfig, project: Proj
     from workbench.train.showing import examples
 
     length = loop.train.max_length or loop.model.max_length
-    found = examples(mixed.part("train.jsonl"), wanted, loop.model, length, project.root)
+    found = examples(mixed.part("train.jsonl"), wanted, loop.model, length, project.root, loop.train.objective)
     if json:
         output.print_json({"examples": [example.as_dict() for example in found]})
         return
@@ -164,6 +169,7 @@ def _show_adapter(trained: Artifact, out: Path | None, *, json: bool) -> None:
 def _rendered(summary: Any, directory: Path) -> str:
     share = summary.trainable_parameters / summary.total_parameters
     lines = [
+        f"objective   {summary.objective}",
         f"method      {summary.method} on {summary.base} ({summary.precision})",
         f"parameters  {summary.trainable_parameters:,} of {summary.total_parameters:,} trained ({share:.2%})",
         f"steps       {summary.steps} of {summary.batch_size} x {summary.gradient_accumulation} sequences, "
@@ -172,11 +178,19 @@ def _rendered(summary: Any, directory: Path) -> str:
         f"dropout {summary.dropout:g}",
         f"loss        {summary.first_loss:.3f} at the beginning, {summary.last_loss:.3f} at the end",
     ]
+    if summary.first_reward is not None and summary.last_reward is not None:
+        lines.append(f"reward      {summary.first_reward:.3f} at the beginning, {summary.last_reward:.3f} at the end")
     if summary.best_step is not None:
         stopped = ", stopped early" if summary.stopped_early else ""
         lines.append(
             f"validation  {summary.best_validation_loss:.3f} at step {summary.best_step} on {summary.validation_rows} "
             f"rows held back; that adapter is kept{stopped}"
+        )
+    if summary.pairs_in_order is not None:
+        order = summary.pairs_in_order
+        lines.append(
+            f"held back   the better ending first in {order.value:.1%} of {summary.held_back_pairs} pairs "
+            f"({order.low:.1%} to {order.high:.1%})"
         )
     if summary.out_of_memory:
         sizes = ", ".join(str(size) for size in summary.out_of_memory)

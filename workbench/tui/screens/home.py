@@ -13,7 +13,7 @@ from textual.widgets import Footer, Static
 
 from workbench.core.errors import WorkbenchError
 from workbench.tui.actions import ScreenName, bindings_for
-from workbench.tui.messages import CancelWanted, RunStartedHere
+from workbench.tui.messages import CancelWanted, ResumeWanted, RunStartedHere
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.signs import STATE_SIGNS, STATUS_SIGNS, ago, coloured, duration, one_line, plain, signed
 from workbench.tui.widgets.lists import RowTable
@@ -220,3 +220,8 @@ class HomeScreen(WorkbenchScreen):
             self.notify("This run is not running.", severity="warning", markup=False)
             return
         self.post_message(CancelWanted(run.run))
+
+    def action_resume(self) -> None:
+        """Takes up the run under the cursor."""
+        if (run := self._current()) is not None:
+            self.post_message(ResumeWanted(run))

@@ -16,9 +16,10 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.events import read_events
 from workbench.tui.actions import ScreenName, bindings_for
 from workbench.tui.live import LiveNode, LiveRun
-from workbench.tui.messages import CancelWanted
+from workbench.tui.messages import CancelWanted, ResumeWanted
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.signs import STATE_SIGNS, STATUS_SIGNS, bar, coloured, duration, one_line, plain, signed
+from workbench.tui.training import numbers_text, samples_text
 from workbench.tui.widgets.curve import LossCurve
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class RunScreen(WorkbenchScreen):
                 yield Static(id="nodes", markup=False)
             with Vertical(id="right"):
                 yield LossCurve(id="curve")
+                yield Static(id="numbers", markup=False)
+                with VerticalScroll(id="samples-area", can_focus=False):
+                    yield Static(id="samples", markup=False)
                 yield Log(id="log", max_lines=2000)
         yield Footer(show_command_palette=False)
 
@@ -119,9 +123,19 @@ class RunScreen(WorkbenchScreen):
         lines += self._live.apply(events)
         if lines:
             log.write_lines([plain(line) for text in lines for line in text.splitlines()])
-        points = next((list(found) for found in self._live.points.values() if found), self._cached_curve)
-        self.query_one("#curve", LossCurve).show(points)
+        self._draw_training()
         self._draw()
+
+    def _draw_training(self) -> None:
+        name = self._live.shown_training() or ""
+        points = self._live.points.get(name)
+        self.query_one("#curve", LossCurve).show(list(points) if points else self._cached_curve)
+        numbers = numbers_text(self._live.numbers.get(name, {}), self._live.validation.get(name, {}))
+        self.query_one("#numbers", Static).update(numbers)
+        area = self.query_one("#samples-area")
+        answers = self._live.samples.get(name) or next(reversed(self._live.samples.values()), {})
+        self.query_one("#samples", Static).update(samples_text(answers.values(), area.size.width or 80))
+        area.display = bool(answers)
 
     def _new_log_lines(self) -> list[str]:
         """Whole new lines of log.txt; of a long log the end only."""
@@ -176,6 +190,15 @@ class RunScreen(WorkbenchScreen):
     def action_data(self) -> None:
         """The data funnel."""
         self.workbench.open_data(self._run)
+
+    def action_resume(self) -> None:
+        """Takes the run up again."""
+        self.post_message(ResumeWanted(self._run))
+
+    def start_over(self) -> None:
+        """Follows the run from its beginning: it was taken up again."""
+        self._view, self._verdict = None, None
+        self._look()
 
     def action_cancel(self) -> None:
         """Stops the job, after a question."""

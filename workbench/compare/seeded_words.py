@@ -1,4 +1,4 @@
-"""Numbers of an ablation as people say them; a gain is positive where filtered is better, whatever the metric.
+"""Numbers of a `SeededSuite` as people say them; a gain is positive where it is better, whatever the metric.
 
 gain(suite)    ->  "+2.1 points, 95% CI -0.9 to 5.1"
 size(suite, suite.margin)  ->  "5 points"
@@ -6,38 +6,43 @@ size(suite, suite.margin)  ->  "5 points"
 
 from __future__ import annotations
 
-from workbench.core.results import AblationLevel, AblationSuite
+from workbench.core.results import AblationLevel, SeededSuite
 
 _SHARES = ("accuracy", "win_rate")
 _UNITS = {"accuracy": " points", "win_rate": " points", "nats_per_token": " nats per token", "score": ""}
 
 
-def gain(suite: AblationSuite, confidence: float) -> str:
+def gain(suite: SeededSuite, confidence: float) -> str:
     """The mean gain with its interval."""
     return f"{change(suite)}{_UNITS[suite.unit]}, {confidence * 100:g}% CI {limits(suite)}"
 
 
-def change(suite: AblationSuite) -> str:
+def change(suite: SeededSuite) -> str:
     """The mean gain with its sign: `+2.1`."""
     return _number(suite, suite.gain.value, sign=True)
 
 
-def limits(suite: AblationSuite) -> str:
+def limits(suite: SeededSuite) -> str:
     """Both ends of the interval: `-0.9 to 5.1`."""
     return f"{_number(suite, suite.gain.low)} to {_number(suite, suite.gain.high)}"
 
 
-def seeds(suite: AblationSuite) -> str:
+def seeds(suite: SeededSuite) -> str:
     """The gain of each seed: `+1.0, +3.3, +2.0`."""
     return ", ".join(_number(suite, value, sign=True) for value in suite.by_seed)
 
 
-def size(suite: AblationSuite, value: float) -> str:
+def size(suite: SeededSuite, value: float) -> str:
     """A margin or detectable effect: `5 points`, `0.02 nats per token`."""
     return f"{value * _scale(suite):.3g}{_UNITS[suite.unit]}"
 
 
-def level(suite: AblationSuite, found: AblationLevel) -> str:
+def bare(suite: SeededSuite, value: float) -> str:
+    """A number in the unit of the suite's gain, without the unit: `5`, `0.021`."""
+    return f"{value * _scale(suite):.3g}"
+
+
+def level(suite: SeededSuite, found: AblationLevel) -> str:
     """The score of one arm: `81.2%`, `3.551`; with the range of its seeds where there are several."""
     digits, sign = (1, "%") if suite.unit in _SHARES else (3, "")
     scaled = [value * _scale(suite) for value in found.by_seed]
@@ -45,7 +50,7 @@ def level(suite: AblationSuite, found: AblationLevel) -> str:
     return shown if len(scaled) == 1 else f"{shown} ({min(scaled):.{digits}f} to {max(scaled):.{digits}f})"
 
 
-def unit(suite: AblationSuite) -> str:
+def unit(suite: SeededSuite) -> str:
     """Name of the unit of a gain; empty for bare scores."""
     return _UNITS[suite.unit].strip()
 
@@ -55,7 +60,7 @@ def probability(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _number(suite: AblationSuite, value: float, *, sign: bool = False) -> str:
+def _number(suite: SeededSuite, value: float, *, sign: bool = False) -> str:
     """As many decimals as the interval deserves; zero has no sign."""
     width = (suite.gain.high - suite.gain.low) * _scale(suite)
     decimals = 1 if suite.unit in _SHARES else 3
@@ -65,5 +70,5 @@ def _number(suite: AblationSuite, value: float, *, sign: bool = False) -> str:
     return text.lstrip("+-") if float(text) == 0 else text
 
 
-def _scale(suite: AblationSuite) -> int:
+def _scale(suite: SeededSuite) -> int:
     return 100 if suite.unit in _SHARES else 1
