@@ -1,11 +1,12 @@
 """Training beside a plain TRL script: same base, rows, order, schedule and first adapter, end to end in the trainer.
 
-    python benchmarks/train.py              20 steps by both sides in turn, three times; about ten minutes on two cores
+    python benchmarks/train.py              20 steps by both sides in turn, three times; a quarter of an hour
     python benchmarks/train.py --quick      3 steps once: shows that everything runs, measures nothing
     python benchmarks/train.py --json       the last line is one JSON object
 
 - **speedup_vs_trl**: seconds of TRL's `train()` over ours, medians of the rounds; each run in a process of its own.
-- **max_step_loss_rel_diff**: largest difference of a step's loss between the sides, as a share of it.
+- **max_step_loss_rel_diff**: largest difference of a step's loss between the sides, as a share of it;
+  **trl_own_step_loss_rel_diff** is that of TRL from itself on one thread, where sums round in another order.
 - **grad_rel_err_vs_fp32**: error of our gradient on one batch against fp32 arithmetic on the same NF4 weights; TRL's
   stands beside it.
 - **share_of_gemm_ceiling**: floating-point operations that a step cannot do without, per second, over those of a large
@@ -38,11 +39,12 @@ MOST_LOSS_DIFFERENCE = 0.02
 """Above, the sides do not train the same thing, and no ratio is printed."""
 
 
-def run_side(side: str, steps: int) -> dict[str, Any]:
+def run_side(side: str, steps: int, **environment: str) -> dict[str, Any]:
     """One side in a process of its own."""
     command = [sys.executable, "-m", "training.side", side, str(steps), str(BATCH_SIZE), str(MAX_LENGTH)]
     here = Path(__file__).parent
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    variables = os.environ | environment
+    done = subprocess.run(command, cwd=here, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{side} failed:\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -68,9 +70,10 @@ def measure(steps: int, rounds: int) -> dict[str, Any]:
     stock, ours = runs["trl"][0], runs["workbench"][0]
     assert ours["fast_path"], "the fast path was not taken"
     assert stock["tokens"] == ours["tokens"] and len(stock["losses"]) == len(ours["losses"]) == steps
-    difference = max(abs(a - b) / a for a, b in zip(stock["losses"], ours["losses"], strict=True))
+    difference = _largest_difference(stock["losses"], ours["losses"])
     assert difference <= MOST_LOSS_DIFFERENCE, f"the sides disagree on a step's loss by {difference:.2%}"
     seconds = {side: statistics.median(run["seconds"] for run in found) for side, found in runs.items()}
+    again = run_side("trl", steps, OMP_NUM_THREADS="1")
     exact = run_side("gradients", 1)
     weights = exact["parameters"]
     per_token = 4 * (weights["linear"] + learned_share(steps) * weights["head"]) + 6 * weights["adapter"]
@@ -83,6 +86,7 @@ def measure(steps: int, rounds: int) -> dict[str, Any]:
             "trl_tokens_per_s": stock["tokens"] / seconds["trl"],
             "workbench_tokens_per_s": rate,
             "max_step_loss_rel_diff": difference,
+            "trl_own_step_loss_rel_diff": _largest_difference(stock["losses"], again["losses"]),
             "grad_rel_err_vs_fp32": exact["fast"],
             "grad_rel_err_vs_fp32_stock": exact["stock"],
             "share_of_gemm_ceiling": rate * per_token / exact["gemm_flops"],
@@ -102,6 +106,10 @@ def measure(steps: int, rounds: int) -> dict[str, Any]:
             "versions": {name: metadata.version(name) for name in LIBRARIES},
         },
     }
+
+
+def _largest_difference(losses: list[float], others: list[float]) -> float:
+    return max(abs(a - b) / a for a, b in zip(losses, others, strict=True))
 
 
 def main() -> None:
