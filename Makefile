@@ -26,7 +26,8 @@ check: $(VENV)/.ready
 bench: $(VENV)/.ready
 	for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
-# What only a GPU can show, in one table; exit code 4 where there is none. GPU_ARGS="--model REF --json"
+# What only a GPU can show, in one table. GPU_ARGS="--model REF --json". make ends with 2 whatever the script's code was
+# (docs/gpu.md); scripts that need the code call benchmarks/gpu.py itself.
 gpu-check: $(VENV)/.ready
 	$(BIN)/python benchmarks/gpu.py $(GPU_ARGS)
 

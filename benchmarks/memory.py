@@ -113,8 +113,8 @@ def measure(case: Case) -> dict[str, int]:
     quiet_libraries()
     from workbench.models.chat import Encoded
     from workbench.models.loading import load
-    from workbench.train.checkpointed import StepLog
     from workbench.train.data import EncodedSet
+    from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_trainer
 
     process = _resident("VmRSS")

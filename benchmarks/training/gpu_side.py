@@ -23,6 +23,7 @@ import torch
 
 from training.rows import docstring_records
 from workbench.core.config import ModelConfig, Precision
+from workbench.core.errors import WorkbenchError
 from workbench.models.chat import encode_record
 from workbench.models.likelihood import continuation_nll
 from workbench.models.loading import load
@@ -38,7 +39,12 @@ def main() -> None:
         "train": train,
         "score": score,
     }
-    print(json.dumps(measurements[sys.argv[1]](**json.loads(sys.argv[2]))))
+    try:
+        found = measurements[sys.argv[1]](**json.loads(sys.argv[2]))
+    except WorkbenchError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        raise SystemExit(int(error.exit_code)) from error
+    print(json.dumps(found))
 
 
 def facts() -> dict[str, Any]:

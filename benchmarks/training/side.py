@@ -28,8 +28,8 @@ from workbench.core.config import ModelConfig
 from workbench.core.training import TrainConfig
 from workbench.models import gradient_guard
 from workbench.models.loading import LoadedModel, load
-from workbench.train.checkpointed import StepLog
 from workbench.train.data import EncodedSet, collate, encode_all, row_order
+from workbench.train.step_log import StepLog
 from workbench.train.trainer import build_trainer
 
 LEARNING_RATE = 2e-4

@@ -38,6 +38,7 @@ def test_one_document_with_parts_fit_and_recommendation_and_nothing_is_written(p
     assert isinstance(found["data"], dict) and (found["data"]["rows"], found["data"]["name"]) == (40, "mine")
     assert isinstance(found["recommendation"], dict)
     assert found["recommendation"]["settings"]["train.method"] == "lora"
+    assert found["recommendation"]["command"].startswith("workbench run --set 'data=[mine]' --set model.ref=")
     assert isinstance(found["cautions"], list) and "40 rows are too few" in found["cautions"][0]["problem"]
     assert isinstance(found["time"], dict) and found["time"]["seconds"] is None
     assert sorted(path.name for path in project.rglob("*")) == before
@@ -51,7 +52,7 @@ def test_without_options_it_is_the_projects_model_and_data_on_this_machine(
     shown = workbench("advise", cwd=project)
     assert shown.returncode == 0, shown.stderr
     assert "mine: 40 rows" in shown.stdout and "Before you train:" in shown.stdout
-    assert "workbench run --set model.ref=" in shown.stdout
+    assert "workbench run --set 'data=[mine]' --set model.ref=" in shown.stdout
     assert f"tokenizer of {tiny_model_dir}" in shown.stdout.replace("\n         ", " ")
 
 

@@ -373,7 +373,7 @@ def test_a_stopped_curation_says_the_command_that_continues_it(project: Path, mo
     monkeypatch.setattr("sys.argv", ["workbench", "curate", "mine.jsonl", "-q"])
     shown = curate("mine.jsonl")
     assert "resume" not in shown.error
-    assert "the same command again continues" in shown.error and "workbench curate mine.jsonl -q" in shown.error
+    assert "the same command again goes on where it was: workbench curate mine.jsonl -q" in shown.error
 
 
 def test_a_file_name_that_is_not_utf8_is_refused_with_what_to_do(project: Path) -> None:

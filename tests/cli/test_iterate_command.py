@@ -33,7 +33,9 @@ def test_dry_run_shows_all_rounds_and_writes_nothing(project: Path) -> None:
     [
         (("--rounds", "0"), ("--rounds",)),
         (("--seeds", "0"), ("--seeds",)),
-        (("--budget", "soon"), ("iterate.budget", "is no budget", "2h")),
+        (("--budget", "soon"), ("--budget: 'soon'", "is no budget", "2h")),
+        (("--seeds", "11"), ("--seeds", "less than or equal to 10")),
+        (("--resume", "r", "--rounds", "2"), ("--resume", "which --rounds cannot change", "start a new run with it")),
         (("--budget", "50 requests"), ("no teacher is configured", "give a time")),
         (("--set", "iterate.development_max=9"), ("development_max 9 is not enough",)),
         (("--set", "curate.decontamination.enabled=false"), ("must be kept out of the data",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from command_runs import small_project
 from in_process import workbench
 
 from workbench.core.errors import UsageError
+from workbench.core.paths import Project
+from workbench.loop.jobs import new_run_id
+from workbench.loop.run import execute
+from workbench.loop.settings import load_config
+from workbench.loop.sweep import build_sweep_plan
 
 
 @pytest.fixture
@@ -50,7 +56,13 @@ def test_axes_of_the_file_are_joined_by_typed_ones(project: Path) -> None:
     [
         (("--set", "train.rnak=1,2"), "did you mean 'rank'"),
         (("--set", "score.batch_size=1,2"), "score.batch_size"),
-        (("--budget", "soon"), "write a time"),
+        (("--set", "gate.alpha=0.1,0.05"), r"gate.alpha: 'gate.alpha' is nothing that arms may differ in; these"),
+        (("--set", "model.ref=a,b"), "nothing that arms may differ in"),
+        (("--set", "seed=1,2"), "--seeds 3"),
+        (("--set", "sweep.seeds=2,4"), "--seeds 3"),
+        (("--set", "train.rank=1,2", "--set", "train.rank=4,8"), r"train\.rank is given twice"),
+        (("--budget", "soon"), "^--budget: 'soon' is no budget: write a time"),
+        (("--resume", "r", "--seeds", "2"), "which --seeds cannot change"),
         (("--target", "nothing"), "is no suite of role `target`"),
         (("--resume", "nothing"), "no run named"),
     ],
@@ -58,6 +70,34 @@ def test_axes_of_the_file_are_joined_by_typed_ones(project: Path) -> None:
 def test_what_makes_no_sense_is_a_usage_error(project: Path, options: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         workbench("-C", str(project), "sweep", *options, "--dry-run")
+
+
+def test_seeds_are_bounded(project: Path) -> None:
+    shown = workbench("-C", str(project), "sweep", "--seeds", "1000000", "--dry-run")
+    assert shown.code == 2 and "--seeds" in shown.error
+
+
+def _begun(project: Path, *options: str) -> str:
+    """A run of a sweep that was planned and not begun, and its id."""
+    command = shlex.join(["workbench", "sweep", *options])
+    settings = [f"sweep.{name}={value}" for name, value in zip(options[::2], options[1::2], strict=True)]
+    config = load_config(project / "workbench.yaml", [one.replace("--", "") for one in settings], {})
+    plan = build_sweep_plan(config, project, command)
+    run = new_run_id(Project(project), "swept")
+    stopped = execute(plan, config, Project(project), run, command=command, cancelled=lambda: True)
+    assert stopped.status == "cancelled"
+    return run
+
+
+def test_a_sweep_is_taken_up_with_another_budget_and_by_its_own_command(project: Path) -> None:
+    run = _begun(project, "--budget", "1 run", "--seeds", "2")
+    shown = workbench("-C", str(project), "sweep", "--resume", run, "--budget", "5 runs", "--dry-run", "--json")
+    assert shown.code == 0 and shown.document["trainings"] == 2
+    with pytest.raises(UsageError, match=f"started by `workbench sweep`(?s:.*)next: workbench sweep --resume {run}"):
+        workbench("-C", str(project), "iterate", "--resume", run)
+    without = _begun(project, "--seeds", "2")
+    with pytest.raises(UsageError, match="was planned without a budget"):
+        workbench("-C", str(project), "sweep", "--resume", without, "--budget", "5 runs", "--dry-run")
 
 
 def test_help_says_what_is_asked_and_how_it_ends() -> None:

@@ -48,8 +48,10 @@ def test_file_alone_gives_an_adapter_where_it_was_asked_for(train: Any, tmp_path
 
 
 def test_show_marks_what_is_learned_and_trains_nothing(train: Any, tmp_path: Path) -> None:
-    text = train("--show", "2").out
-    assert text.count("--- ") == 2
+    shown = train("--show", "2")
+    text = shown.out
+    assert text.count("--- ") == 2 and "2 sequences; [[...]]: learned" in shown.error
+    assert "1 sequence; [[...]]: learned" in train("--show", "1").error
     head, *lines = text.split("--- ")[1].strip().splitlines()
     question, answer = lines[1], lines[3]
     number = question.split()[2]
@@ -59,6 +61,15 @@ def test_show_marks_what_is_learned_and_trains_nothing(train: Any, tmp_path: Pat
     (one,) = train("--show", "1", "--json").document["examples"]
     assert [piece["learned"] for piece in one["pieces"]] == [False, True]
     assert one["learned_tokens"] < one["tokens"]
+
+
+def test_summary_counts_the_sequences_of_all_processes() -> None:
+    from workbench.cli.commands.train import _step_size
+
+    class Summary:
+        batch_size, gradient_accumulation, processes = 2, 1, 2
+
+    assert _step_size(Summary) == "4 sequences (2 processes of 2 x 1)"
 
 
 def test_dry_run_names_the_nodes_and_writes_nothing(train: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from workbench.compare.sweep_text import plot, render_sweep, render_sweep_markdo
 from workbench.core.config import CompareConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.nodes import SweepNode, SweptArm
-from workbench.core.parts import read_model, write_model
+from workbench.core.parts import read_model, read_rows, write_model, write_rows
+from workbench.core.records import ScoreRow
 from workbench.core.results import TrainSummary
 from workbench.core.stage import Artifact, Done
+from workbench.core.suites import Suite
 from workbench.core.sweep_results import Sweep
 
 TARGET = suite("docs", "perplexity", "nll", role="target", margin=0.1)
@@ -207,6 +210,8 @@ def _inputs(
     seeds: int = 3,
     sd_seed: float = 0.01,
     right: Mapping[str, float] | None = None,
+    sd: float = 0.05,
+    also: Suite | None = None,
 ) -> dict[str, Artifact]:
     """Adapters with these gains over the base in nats per token, and shares of right answers (0.8 unless told)."""
     rng = np.random.default_rng(23)
@@ -215,9 +220,10 @@ def _inputs(
     for name in (*gains, "base"):
         for seed in range(seeds if name != "base" else 1):
             label = name if name == "base" else f"{name}-s{seed}"
-            nats = hardness - gains.get(name, 0) + rng.normal(0, sd_seed) + rng.normal(0, 0.05, 300)
+            nats = hardness - gains.get(name, 0) + rng.normal(0, sd_seed) + rng.normal(0, sd, 300)
             correct = (luck < (right or {}).get(name, 0.8)).astype(float)
             found = [*rows(list(nats), TARGET, arm=label), *rows(list(correct), GENERAL, arm=label)]
+            found += rows(list(correct), also, arm=label) if also else []
             inputs[f"score:{label}"] = scored(root, label, found)
             if name != "base":
                 inputs[f"train:{label}"] = _trained(root / f"train-{label}", PARAMETERS[name])
@@ -297,6 +303,87 @@ def test_an_arm_that_loses_more_than_a_margin_elsewhere_forgets(tmp_path: Path) 
     assert {arm.name for arm in found.arms if arm.pareto} == {"middle", "large"}
 
 
+ELSEWHERE = suite("tone", role="safety", margin=0.05)
+
+
+def _without_scores(inputs: Mapping[str, Artifact], arms: Sequence[str], on: Suite, seeds: int = 3) -> None:
+    """Half of these arms' documents of a suite fail, as when a server goes away: too many to compare them."""
+    for name in arms:
+        for seed in range(seeds):
+            part = inputs[f"score:{name}-s{seed}"].part("samples.jsonl")
+            found = list(read_rows(part, ScoreRow))
+            failed = {"value": None, "error": "gone"}
+            changed = [
+                row.model_copy(update=failed) if row.suite == on.name and number % 2 else row
+                for number, row in enumerate(found)
+            ]
+            part.unlink()
+            write_rows(part, changed)
+
+
+def test_an_arm_whose_forgetting_could_not_be_checked_is_not_recommended(tmp_path: Path) -> None:
+    """It is the cheapest and gains most, and it may have lost everything where it could not be compared."""
+    inputs = _inputs(tmp_path, {"small": 0.6, "middle": 0.3, "large": 0.29})
+    _without_scores(inputs, ["small"], GENERAL)
+    found = _sweep(tmp_path, _node(), inputs)
+    small = found.arm("small")
+    assert found.recommended == "middle" and small.state == "not comparable"
+    assert small.unchecked == ("capitals",) and small.not_shown_safe == ("capitals",) and not small.pareto
+    assert found.arm("middle").pareto, "an arm that could not lose anything beats none"
+    assert any(reason.startswith("Arm small is not comparable on capitals: ") for reason in found.reasons)
+
+
+def test_a_check_that_no_arm_had_is_named_in_the_headline(tmp_path: Path) -> None:
+    inputs = _inputs(tmp_path, {"small": 0.298, "middle": 0.311, "large": 0.315})
+    _without_scores(inputs, list(PARAMETERS), GENERAL)
+    found = _sweep(tmp_path, _node(), inputs)
+    assert found.recommended == "small"
+    assert found.headline.endswith("Nothing is known about forgetting on capitals: no arm could be compared there.")
+    assert all(arm.not_shown_safe == ("capitals",) and not arm.pareto for arm in found.arms)
+    assert any("cannot be ruled out on capitals" in reason for reason in found.reasons)
+
+
+def test_arms_that_each_lack_another_check_are_no_choice(tmp_path: Path) -> None:
+    inputs = _inputs(tmp_path, {"small": 0.3, "large": 0.3}, also=ELSEWHERE)
+    _without_scores(inputs, ["small"], GENERAL)
+    _without_scores(inputs, ["large"], ELSEWHERE)
+    found = _sweep(tmp_path, _node(arms=("small", "large"), suites=(TARGET, GENERAL, ELSEWHERE)), inputs)
+    assert (found.state, found.recommended, found.exit_code) == ("not comparable", None, 3)
+    assert "on all of the gated suites" in found.headline
+
+
+def test_documents_cut_to_the_models_length_are_said_once(tmp_path: Path) -> None:
+    inputs = _inputs(tmp_path, {"small": 0.3, "large": 0.3})
+    for name in ("score:small-s0", "score:large-s2"):
+        manifest = inputs[name].manifest
+        counted = manifest.model_copy(update={"summary": manifest.summary | {"truncated": 7}})
+        inputs[name] = replace(inputs[name], manifest=counted)
+    found = _sweep(tmp_path, _node(arms=("small", "large")), inputs)
+    assert [limit for limit in found.limits if "model.max_length" in limit] == [
+        "7 documents of the suites are longer than the model reads (`model.max_length`) and scored without the end."
+    ]
+
+
+def test_an_optimism_that_does_not_show_is_not_talked_about(tmp_path: Path) -> None:
+    found = _sweep(tmp_path, _node(), _inputs(tmp_path, dict.fromkeys(PARAMETERS, 0.3)))
+    assert found.split_half is not None
+    said = "The highest of several estimates tends to be too high"
+    assert any(said in reason for reason in found.reasons)
+    inputs = _inputs(tmp_path / "b", {"small": 0.1, "large": 0.9}, sd_seed=0.0, sd=0.0)
+    plain = _sweep(tmp_path / "b", _node(arms=("small", "large")), inputs)
+    assert plain.split_half is not None and not any(said in reason for reason in plain.reasons)
+
+
+def test_without_a_margin_only_a_certain_loss_is_forgetting(tmp_path: Path) -> None:
+    strict = GENERAL.model_copy(update={"margin": 0.0})
+    for right, state in ((0.787, "recommended"), (0.6, "forgets")):
+        root = tmp_path / state
+        inputs = _inputs(root, {"small": 0.3}, right={"small": right})
+        found = _sweep(root, _node(arms=("small",), suites=(TARGET, strict)), inputs)
+        lost = next(one for one in found.arm("small").suites if one.suite == "capitals").gain
+        assert lost.value < 0 and found.arm("small").state == state
+
+
 def test_no_arm_is_recommended_if_all_forget_or_none_gains(tmp_path: Path) -> None:
     gains = dict.fromkeys(PARAMETERS, 0.3)
     all_forget = _inputs(tmp_path, gains, right=dict.fromkeys(PARAMETERS, 0.6))
@@ -318,6 +405,7 @@ def test_a_sweep_that_is_not_finished_says_how_far_it_came(tmp_path: Path) -> No
     node = _node(planned_arms=6, planned_seeds=5, left_out=("method=pissa: not on NF4",))
     found = _sweep(tmp_path, node, _inputs(tmp_path, dict.fromkeys(PARAMETERS, 0.3)))
     assert any("3 of 6 arms with 3 of 5 seeds" in reason for reason in found.reasons)
+    assert found.headline.endswith("So far: 3 of 6 arms with 3 of 5 seeds.")
     assert "Left out: method=pissa: not on NF4." in found.reasons
 
 

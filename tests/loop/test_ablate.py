@@ -63,35 +63,35 @@ def write_project(root: Path, model: Path | str, *, bad_rows: int = 24) -> None:
     (root / "workbench.yaml").write_text(yaml.safe_dump(config))
 
 
-def _command(root: Path, *arguments: str) -> list[str]:
+def command(root: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "workbench", "-C", str(root), *arguments]
 
 
-def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     return subprocess.run(
-        _command(root, *arguments), capture_output=True, text=True, check=False, timeout=500, env=environment
+        command(root, *arguments), capture_output=True, text=True, check=False, timeout=500, env=environment
     )
 
 
-def _statuses(root: Path, run: str) -> dict[str, str]:
+def statuses(root: Path, run: str) -> dict[str, str]:
     return {node.name: node.status for node in read_run(Project(root), run).nodes}
 
 
 def test_planted_rows_are_ablated_killed_and_taken_up_again(tmp_path: Path, tiny_model_dir: Path) -> None:
     root = tmp_path / "p"
     write_project(root, tiny_model_dir)
-    process = subprocess.Popen(_command(root, "ablate", "--quiet", "--run-id", "broken"))
+    process = subprocess.Popen(command(root, "ablate", "--quiet", "--run-id", "broken"))
     assert kill_when(
         root,
         "broken",
         process,
         lambda event: event.event == "node_metric" and event.node == "train:random-s0" and event.step >= 6,
     ), "the ablation ended before it could be killed"
-    done = {name for name, status in _statuses(root, "broken").items() if status in ("done", "cached")}
+    done = {name for name, status in statuses(root, "broken").items() if status in ("done", "cached")}
     assert {"mix:dropped", "compare:arms", "train:filtered-s0", "score:filtered-s0"} <= done
 
-    resumed = _run(root, "ablate", "--resume", "broken", "--json")
+    resumed = run(root, "ablate", "--resume", "broken", "--json")
     assert resumed.returncode == 0, resumed.stderr
     document: dict[str, Any] = json.loads(resumed.stdout)
     assert set(document["cached"]) == done and "train:random-s0" in document["ran"]
@@ -111,19 +111,19 @@ def test_planted_rows_are_ablated_killed_and_taken_up_again(tmp_path: Path, tiny
 
     published = Project(root).reports / "broken" / "ablation.md"
     published.unlink()
-    assert _run(root, "report", "broken").stdout.strip() == str(published) and published.read_text() == page
+    assert run(root, "report", "broken").stdout.strip() == str(published) and published.read_text() == page
 
-    again = _run(root, "ablate", "--run-id", "again")
-    assert again.returncode == 0 and set(_statuses(root, "again").values()) == {"cached"}
+    again = run(root, "ablate", "--run-id", "again")
+    assert again.returncode == 0 and set(statuses(root, "again").values()) == {"cached"}
     assert f"answer: {found.headline}" in again.stdout and "random -> filtered" in again.stdout
-    loop = _run(root, "run", "--until", "train", "--quiet", "--run-id", "loop")
-    assert loop.returncode == 0 and _statuses(root, "loop")["train"] == "cached"
+    loop = run(root, "run", "--until", "train", "--quiet", "--run-id", "loop")
+    assert loop.returncode == 0 and statuses(root, "loop")["train"] == "cached"
 
 
 def test_data_in_which_nothing_is_dropped_is_not_trained_on(tmp_path: Path, tiny_model_dir: Path) -> None:
     root = tmp_path / "p"
     write_project(root, tiny_model_dir, bad_rows=0)
-    shown = _run(root, "ablate", "--quiet")
+    shown = run(root, "ablate", "--quiet")
     assert shown.returncode == 3, shown.stderr
     assert "curation dropped nothing that training would read" in shown.stderr
     assert "next: look at the funnel" in shown.stderr and "Traceback" not in shown.stderr

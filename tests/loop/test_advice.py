@@ -15,9 +15,9 @@ from workbench.core.methods import METHODS
 from workbench.core.paths import Project
 from workbench.loop.advice import USABLE_SHARE, Advice, advise
 from workbench.loop.advice_text import render_advice
-from workbench.loop.dataset_facts import DatasetFacts, dataset_facts
+from workbench.loop.dataset_facts import DatasetFacts, dataset_facts, stands_in
 from workbench.loop.settings import with_settings
-from workbench.loop.training_time import GPU_SHARE, expected_time
+from workbench.loop.training_time import GPU_SHARE, Duration, expected_time
 from workbench.models.architecture import Architecture, read_architecture
 from workbench.models.machine import Machine, named_gpu
 from workbench.models.memory import GIB
@@ -156,7 +156,67 @@ def test_without_a_tokenizer_tokens_are_estimated_and_it_says_so(tmp_path: Path)
     card = _lines(tmp_path / "mine.jsonl", [{"instruction": "x" * 40, "output": "y" * 81}] * 2)
     found = dataset_facts(card, tmp_path, ModelConfig(ref="llama-3-8b"))
     assert (found.lengths, found.answer_tokens) == ((31, 31), 42)
-    assert found.counted_by == "4 characters per token"
+    assert found.counted_by.startswith("4 bytes of UTF-8 per token")
+
+
+def test_letters_of_several_bytes_make_more_tokens_where_there_is_no_tokenizer(tmp_path: Path) -> None:
+    card = _lines(tmp_path / "mine.jsonl", [{"instruction": "\u0434" * 40, "output": "\u6c34" * 40}])
+    found = dataset_facts(card, tmp_path, ModelConfig(ref="llama-3-8b"))
+    assert (found.lengths, found.answer_tokens) == ((50,), 30)
+
+
+@pytest.mark.parametrize(
+    ("answer", "prompt", "stands"),
+    [
+        ("no", "Do you know it?", False),
+        ("no", "Answer yes or no.", True),
+        ("no", "I know: no!", True),
+        ("3", "It was in 2013.", False),
+        ("3", "It has 3 parts", True),
+        ("caf\u00e9", "two caf\u00e9s", False),
+        ("\u6771\u4eac", "\u79c1\u306f\u6771\u4eac\u306b\u4f4f\u3080", True),  # no spaces between words
+    ],
+)
+def test_an_answer_stands_in_the_prompt_as_whole_words_only(answer: str, prompt: str, stands: bool) -> None:
+    assert stands_in(answer, prompt) is stands
+
+
+@pytest.mark.parametrize(("gpu", "usable", "has_bf16"), [("t4", 14.6, False), ("l4", 22.1, True)])
+def test_named_gpu_has_what_the_driver_leaves(small: Architecture, gpu: str, usable: float, has_bf16: bool) -> None:
+    machine = named_gpu(gpu)
+    assert machine.memory_bytes <= usable * GIB
+    assert ["no bf16" in one.problem for one in advise(small, machine, ORDINARY).cautions] == [True] * (not has_bf16)
+
+
+def test_length_beyond_the_context_is_said_and_not_recommended(small: Architecture) -> None:
+    advice = advise(small, gpu(24), ORDINARY, max_length=100_000)
+    assert advice.recommendation is not None and advice.recommendation.setting.length == 8192
+    assert "--max-length 100,000 is beyond the 8,192 tokens" in advice.cautions[0].problem
+    assert advise(small, gpu(24), ORDINARY, max_length=8192).cautions == ()
+
+
+def test_one_of_a_thing_and_no_time_at_all_read_like_a_sentence(small: Architecture) -> None:
+    advice = advise(small, gpu(24), replace(ORDINARY, rows=1, lengths=(20,), answer_tokens=5))
+    assert advice.recommendation is not None
+    one_step = replace(advice, recommendation=replace(advice.recommendation, steps=1))
+    shown = render_advice(one_step, Duration(0.01, "a guess", 1e9))
+    for words in ("1 row (0 documents)", "1 row is too few", "1 step of 8 rows", "less than a second (a guess)"):
+        assert words in shown
+    shown = render_advice(advise(small, gpu(0.001)), None)
+    assert "1 sequence at a time" in shown
+
+
+def test_the_printed_command_is_for_the_data_that_was_looked_at(small: Architecture) -> None:
+    shown = render_advice(advise(small, gpu(24), ORDINARY), None, ["train", "--data", "my file.jsonl"])
+    assert shown.splitlines()[-1].startswith("workbench train --data 'my file.jsonl' --set model.ref=")
+
+
+def test_a_file_without_rows_is_named_with_a_next_step(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    card = Card(name="empty", source=FileSource(kind="file", path="empty.jsonl"), heldout_fraction=0)
+    with pytest.raises(IncompleteError, match=r"^empty\.jsonl: the dataset is empty") as caught:
+        dataset_facts(card, tmp_path, ModelConfig(ref="llama-3-8b"))
+    assert caught.value.next_step
 
 
 def test_data_without_a_single_usable_row_ends_with_a_message(tmp_path: Path) -> None:

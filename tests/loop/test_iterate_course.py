@@ -210,6 +210,41 @@ def test_without_weaknesses_or_new_pairs_nothing_more_is_trained(world: World) -
     assert not world.course.leaves_out(later, world.artifacts)
 
 
+def test_what_a_name_only_contains_is_no_round(world: World) -> None:
+    world.judged(0)
+    world.searched(1)
+    assert world.course.stopped(world.artifacts) is not None
+    for name in ("score:base-round-1", "ingest:round-1", "score:round-1x"):
+        assert not world.course.leaves_out(Node(name, "score", IterateConfig(), (), {}, {}, "f"), world.artifacts)
+    for name in ("score:round-1-s1", "score:development-round-2", "compare:gain-round-1", "mix:round-1"):
+        assert world.course.leaves_out(Node(name, "score", IterateConfig(), (), {}, {}, "f"), world.artifacts)
+
+
+def test_the_reason_names_the_suite_that_got_worse(world: World) -> None:
+    world.judged(0)
+    world.searched(1, "gamma")
+    world.made(1, 30)
+    world.judged(1, over=gain(0.05, 0.02, 0.001))
+    gains = RoundGains(suites=(gain(0.05, 0.02, 0.001), gain(-0.04, 0.01, 0.99, "qa-heldout")))
+    world.add("compare:gain-round-1", "gains.json", gains)
+    found = world.end()
+    assert found.stopped == "no gain"
+    assert found.stop_reason == "round 1 is certainly worse than round 0 on qa-heldout (-0.040)"
+
+
+def test_a_gain_elsewhere_is_not_shown_as_the_largest_loss(world: World) -> None:
+    world.judged(0, "inconclusive")
+    world.searched(1)
+    found = world.end()
+    assert "a -0.010 nats per token" in render_iteration(found)
+    worst = found.rounds[0].worst
+    assert worst is not None
+    better = worst.model_copy(update={"gain": Interval(value=0.32, low=0.3, high=0.34)})
+    rounds = (found.rounds[0].model_copy(update={"worst": better}),)
+    shown = render_iteration(found.model_copy(update={"rounds": rounds}))
+    assert "+0.320" not in shown and "nothing" in shown.splitlines()[1]
+
+
 def test_the_budget_is_looked_at_between_rounds_and_goes_by_recorded_times(tmp_path: Path) -> None:
     for budget, goes_on in (("150s", False), ("210s", True)):
         world = World(tmp_path / budget, budget=budget)

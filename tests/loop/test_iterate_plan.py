@@ -11,7 +11,7 @@ from workbench.core.errors import ConfigErrors, UsageError
 from workbench.core.iteration import RoundGainNode, TargetedSynthNode, WeaknessNode
 from workbench.core.nodes import CompareNode, GateNode, MixNode, ScoreNode, TrainNode
 from workbench.loop.iterate import build_iterate_plan
-from workbench.loop.plan import Plan, build_plan
+from workbench.loop.plan import Draft, Plan, build_plan, fingerprinted
 from workbench.loop.settings import load_config
 from workbench.loop.starter import create_project
 
@@ -148,6 +148,26 @@ def test_teachers_share_the_budget_of_requests(project: Path) -> None:
     assert isinstance(plan.node("mix:round-1").config, MixNode)
 
 
+def _arm_called(name: str) -> tuple[str, ...]:
+    return (
+        f"score.arms=[{{name: {name}}}, {{name: candidate, adapter: train}}]",
+        f"compare.pairs=[{{before: {name}, after: candidate, purpose: candidate}}]",
+        "judge=null",
+    )
+
+
+def test_an_arm_may_be_called_like_a_round_in_part(project: Path) -> None:
+    plan = plan_of(project, *_arm_called("base-round-1"))
+    assert "score:base-round-1" in plan.node("compare:round-0").inputs
+
+
+def test_two_nodes_of_one_name_are_refused(project: Path) -> None:
+    node = plan_of(project).node("train:round-0")
+    draft = Draft("ingest:twice", "ingest", node.config, ())
+    with pytest.raises(UsageError, match="two nodes of the plan would be called ingest:twice"):
+        fingerprinted([draft, draft], project)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -159,6 +179,9 @@ def test_teachers_share_the_budget_of_requests(project: Path) -> None:
         ((*TEACHER, "iterate.budget=9 requests"), "make no pair"),
         (("score.suites=[capitals]",), "no suite of role `target`"),
         (("data=[]",), "no data to train on"),
+        ((*_arm_called("round-7"),), "is called round-7, as the rounds are"),
+        ((*_arm_called("round-0-s1"),), "is called round-0-s1, as the rounds are"),
+        ((*_arm_called("development-round-1"),), "is called development-round-1"),
         (("compare.pairs=[{before: base, after: base@nf4, purpose: candidate}]",), "stands still"),
     ],
 )

@@ -67,6 +67,22 @@ def test_a_job_that_cannot_start_is_listed_with_its_reason(project: Project) -> 
     assert view.run == run and view.status == "failed" and "did you mean 'mine'" in view.message
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("workbench run", "continue with: workbench run --resume gone"),
+        ("workbench train --data a", "the same command again goes on where it was: workbench train --data a"),
+        ("workbench curate a.jsonl", "the same command again goes on where it was: workbench curate a.jsonl"),
+    ],
+)
+def test_a_killed_run_says_what_continues_it(project: Project, command: str, said: str) -> None:
+    directory = project.runs / "gone"
+    directory.mkdir(parents=True)
+    (directory / "plan.json").write_text(json.dumps({"nodes": [], "command": command}))
+    (view,) = list_runs(project)
+    assert (view.status, view.message) == ("killed", f"the process is gone; {said}")
+
+
 def test_only_a_running_job_can_be_cancelled(project: Project) -> None:
     run = _spawn_and_leave(project, ["run", "--until", "ingest"])
     _follow(project, run)

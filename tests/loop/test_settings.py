@@ -42,6 +42,41 @@ def test_a_wrong_setting_says_what_is_wrong(project_file: Path, setting: str, me
         load_config(project_file, [setting], {})
 
 
+@pytest.mark.parametrize(
+    ("typed", "where", "problem", "next_step"),
+    [
+        (["objective=grpo"], "train.grpo.rewards", "objective grpo has no reward", "name some"),
+        (["objective=gkd"], "train.gkd.teacher", "needs a larger model", "set train.gkd.teacher"),
+        (["processes=3"], "train.processes", "3 processes cannot share the 8 rows", "take a multiple of 3 rows"),
+        (["objective=dpo", "processes=2"], "train.processes", "is trained in one process", "set train.processes: 1"),
+        (["objective=dpo", "method=full"], "train.method", "whole weights have no adapter", "set train.method: lora"),
+        (["epochs=1", "max_steps=3"], "train.epochs", "are both set", "leave one of them out"),
+        (["objective=ppo"], "train.objective", "no objective ppo", "the nearest is grpo"),
+    ],
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_typed_setting_that_cannot_work_is_named_by_its_key_with_the_next_step(
+    project_file: Path, exists: bool, typed: list[str], where: str, problem: str, next_step: str
+) -> None:
+    if exists:
+        project_file.write_text("train:\n  rank: 8\n")
+    else:
+        project_file.unlink()
+    with pytest.raises(ConfigErrors) as caught:
+        with_settings({"name": "train"}, [f"train.{one}" for one in typed], project_file, ("train",), {})
+    assert (caught.value.where, caught.value.problem.startswith("Value error")) == (where, False)
+    assert problem in caught.value.problem and next_step in (caught.value.next_step or "")
+    assert "fresh prompt" not in str(caught.value)
+
+
+def test_in_a_file_such_a_setting_has_file_line_and_key(project_file: Path) -> None:
+    project_file.write_text("train:\n  rank: 8\n  processes: 3\n")
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(project_file, [], {})
+    assert caught.value.where == f"{project_file}:3: train.processes"
+    assert str(caught.value).endswith("\n  next: take a multiple of 3 rows")
+
+
 def test_a_wrong_environment_variable_is_named(project_file: Path) -> None:
     with pytest.raises(ConfigErrors, match="WORKBENCH_TRAIN__RANK"):
         load_config(project_file, environment={"WORKBENCH_TRAIN__RANK": "none at all"})

@@ -22,6 +22,7 @@ from workbench.loop.sweep_arms import combinations
 from workbench.loop.sweep_budget import Budget, groups_of
 
 AXES = "sweep.axes={train.rank: [8, 16], train.learning_rate: [1.0e-4, 2.0e-4]}"
+LARGE_GRID = f"sweep.axes={{train.rank: {list(range(1, 12))}, train.alpha: {list(range(1, 11))}}}"
 
 
 @pytest.fixture
@@ -160,19 +161,21 @@ def test_commas_outside_of_brackets_part_values(typed: str, expected: object) ->
         (["sweep.axes={train.rnak: [1, 2]}"], "train.rnak: unknown key; did you mean 'rank'"),
         (["sweep.axes={train.rank: [0, 8]}"], "train.rank: Input should be greater"),
         (["sweep.axes={score.batch_size: [1, 2]}"], "nothing that arms may differ in"),
-        (["sweep.axes={train.epochs: [1, 2]}"], "train.epochs: Value error, set `max_steps` or `epochs`"),
-        (["sweep.axes={train.learning_rate: [1.0e-4, '1e-4']}"], "are the same settings"),
+        (["sweep.axes={train.epochs: [1, 2]}"], "train.epochs: `max_steps` and `epochs` are both set"),
+        (["sweep.axes={train.learning_rate: [1.0e-4, '1e-4']}"], "settings, learning_rate=0.0001\n  next: leave"),
         (["sweep.axes={curate.decontamination.drop_at: [0.5, 0.9]}"], "most of them would win"),
         (["sweep.axes={mix.replay.share: [0, 0.1]}"], "no data is replayed"),
-        (["sweep.axes={train.method: [pissa, olora]}"], "no combination can be trained"),
-        ([f"sweep.axes={{train.rank: {list(range(1, 12))}, train.alpha: {list(range(1, 11))}}}"], "110 combinations"),
+        (["sweep.axes={train.method: [pissa, olora]}"], "no combination can be trained: method=.*next: "),
+        ([LARGE_GRID], "110 combinations are more than the 100"),
+        ([LARGE_GRID, "sweep.random=105"], "105 combinations are more than the 100"),
+        (["sweep.seeds=1000000"], "sweep.seeds: Input should be less than or equal to 20"),
         (["sweep.budget=2 weeks"], "write a time"),
         (["sweep.target=capitals"], "is no suite of role `target`"),
         (["score.suites=[capitals]", "score.heldout=false"], "no suite of role `target`"),
     ],
 )
 def test_sweeps_that_make_no_sense_are_refused(project: Path, settings: list[str], message: str) -> None:
-    with pytest.raises((UsageError, ConfigErrors), match=message.replace("(", r"\(")):
+    with pytest.raises((UsageError, ConfigErrors), match="(?s)" + message.replace("(", r"\(")):
         _plan(project, *settings)
 
 
@@ -258,6 +261,19 @@ def test_a_budget_that_covers_no_arm_is_an_error_before_it_is_spent(project: Pat
     _commit(store, longer.node("train:rank=8-s5"), 500.0)
     with pytest.raises(IncompleteError, match="does not cover the first arm"):
         _run_within(project, plan, "1min")
+
+
+def test_a_budget_too_small_for_the_next_round_leaves_the_answer_so_far(project: Path) -> None:
+    plan = _plan(project, AXES, "sweep.seeds=2", "sweep.budget=4 runs")
+    assert _run_within(project, plan, "4 runs")[0] == _names(plan, "train")[:4]
+    done, said = _run_within(project, plan, "2 runs")
+    assert done == [] and said is not None and said.endswith("a larger budget goes on (--budget)")
+
+
+def test_short_times_are_said_in_seconds(project: Path) -> None:
+    plan = _plan(project, AXES, "sweep.seeds=1", "sweep.budget=5s")
+    _, said = _run_within(project, plan, "5s", seconds=2.0)
+    assert said is not None and "6.0 s are used, and 1 more training would take about 4.0 s" in said
 
 
 def test_another_budget_trains_nothing_again(project: Path) -> None:

@@ -75,3 +75,9 @@ def test_source_that_is_not_used_may_have_rows_of_any_kind(mix: Run) -> None:
     rows: list[Any] = [preference("ranked", 0, 3, 3), *pairs("answers", 2, 4)]
     mixed = mix(rows, objective="dpo", shares={"ranked": 1.0})
     assert [row.kind for row in mixed.rows] == ["preference"]
+
+
+def test_message_names_no_source_that_is_not_used(mix: Run) -> None:
+    rows: list[Any] = [preference("ranked", 0, 3, 3), *pairs("answers", 2, 4), *pairs("others", 3, 4)]
+    with pytest.raises(IncompleteError, match=r"2 chat .*\(answers\)"):
+        mix(rows, objective="dpo", shares={"ranked": 0.5, "answers": 0.5})

@@ -22,21 +22,29 @@ def found_by(group: Group) -> dict[str, Any]:
         weights[1].grad = torch.full((2, 2), 5.0)
     group.sum_gradients(weights)
     gradients = [weight.grad.flatten().tolist() for weight in weights if weight.grad is not None]
-    try:
-        group.require_equal(weights)
-        apart = ""
-    except IncompleteError as error:
-        apart = str(error)
+    apart = apartness(group, weights)
+    # the same numbers in another order: their sum is equal
+    swapped = apartness(group, [torch.nn.Parameter(torch.tensor([1.0, 2.0] if group.leads else [2.0, 1.0]))])
     group.share_parameters(weights)
     group.require_equal(weights)
     return {
         "gradients": gradients,
         "apart": apart,
+        "swapped": swapped,
         "shared": weights[0].tolist(),
         "any": [group.any(group.rank == 1), group.any(False)],
         "of_leader": group.of_leader(lambda: 7.5),
         **random_numbers(group),
     }
+
+
+def apartness(group: Group, weights: list[torch.nn.Parameter]) -> str:
+    """What is said of processes that hold these; empty if they are the same."""
+    try:
+        group.require_equal(weights)
+    except IncompleteError as error:
+        return str(error)
+    return ""
 
 
 def random_numbers(group: Group) -> dict[str, Any]:

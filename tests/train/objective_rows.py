@@ -66,9 +66,9 @@ def built(objective: str, model: Path, work_dir: Path, records: list[Record] | N
     from transformers import set_seed
 
     from workbench.models.loading import load
-    from workbench.train.checkpointed import StepLog
     from workbench.train.group import ALONE
     from workbench.train.objectives.registry import Job, build
+    from workbench.train.step_log import StepLog
 
     method = {"method": "lora"} if settings.get("precision", "nf4") != "nf4" else {}
     node = tiny_train_node(model, **({"objective": objective, "dropout": None} | method | settings))

@@ -43,8 +43,9 @@ def test_row_without_an_answer_has_no_loss_and_no_gradient() -> None:
 def test_answer_rows_give_loss_and_gradients_of_the_stock_trainer(
     make_run: Callable[..., Any], tmp_path: Path, precision: Precision, tolerance: float
 ) -> None:
-    from workbench.train.checkpointed import StepLog, trained_parameters
+    from workbench.train.checkpointed import trained_parameters
     from workbench.train.data import encode_all
+    from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_trainer
 
     run = make_run("run", precision=precision, dropout=0.0, method="qlora" if precision == "nf4" else "lora")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_train_stage import Killed, kill_after
-from training_run import TrainingRun
+from training_run import TrainingRun, training_records
 
 from workbench.core.events import NodeMessage, NodeMetric
+from workbench.core.parts import write_rows
+from workbench.core.records import Record
 from workbench.core.stage import Done
-from workbench.models.adapter_files import WEIGHTS
+from workbench.models.adapter_files import CONFIG, WEIGHTS
+from workbench.train import checkpointed, methods
 from workbench.train.trainer import AdapterTrainer
 
 MakeRun = Callable[..., TrainingRun]
@@ -114,12 +118,47 @@ def test_validation_loss_is_the_mean_over_the_held_back_answers(
     make_run: MakeRun, method: str, precision: str
 ) -> None:
     """Oracle: cross-entropy of torch over the logits of the adapter that was kept, in a model loaded anew."""
+    run = make_run("run", **{**SETTINGS, "max_steps": 4, "method": method, "precision": precision})
+    run.attempt()
+    assert run.summary()["best_validation_loss"] == pytest.approx(_loss_of_what_was_kept(run), rel=2e-3)
+
+
+@pytest.mark.parametrize("best", [2, 8, 14])
+def test_adapter_of_the_best_step_has_the_ranks_of_that_step(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    """AdaLoRA gives out ranks at steps 5, 10, 15 and 16 here, and what it took away grows again between them: the
+    file's loss is what was seen at the best step."""
+    real, configured = AdapterTrainer.validation_loss, methods._CONFIGS["adalora"]
+
+    def every_fifth_step(*arguments: Any) -> Any:
+        config = configured(*arguments)
+        config.deltaT = 5
+        return config
+
+    monkeypatch.setitem(methods._CONFIGS, "adalora", every_fifth_step)
+    seen: dict[int, float] = {}
+
+    def given(trainer: AdapterTrainer, batches: Any) -> float:
+        step = trainer.state.global_step
+        seen[step] = real(trainer, batches)
+        return float(abs(step - best))
+
+    monkeypatch.setattr(AdapterTrainer, "validation_loss", given)
+    settings = {"method": "adalora", "precision": "fp32", "learning_rate": 0.05, "early_stopping_patience": 0}
+    run = make_run("run", **{**SETTINGS, **settings})
+    run.attempt()
+    assert run.summary()["best_step"] == best
+    assert _loss_of_what_was_kept(run) == pytest.approx(seen[best], rel=1e-5)
+    config = json.loads((run.out / "adapter" / CONFIG).read_text())
+    assert (config["rank_pattern"] is None) == (best < 5)
+
+
+def _loss_of_what_was_kept(run: TrainingRun) -> float:
     from workbench.models.chat import encode_record
     from workbench.models.loading import load
     from workbench.train.validation import held_back
 
-    run = make_run("run", **{**SETTINGS, "max_steps": 4, "method": method, "precision": precision})
-    run.attempt()
     loaded = load(run.config.model, run.config.model.precision, run.root, run.out / "adapter")
     total, tokens = 0.0, 0
     for index in held_back(run.records, 5, run.config.seed):
@@ -131,7 +170,48 @@ def test_validation_loss_is_the_mean_over_the_held_back_answers(
         labels = torch.tensor(row.labels)
         total += float(torch.nn.functional.cross_entropy(logits[:-1], labels[1:], reduction="sum", ignore_index=-100))
         tokens += int((labels[1:] != -100).sum())
-    assert run.summary()["best_validation_loss"] == pytest.approx(total / tokens, rel=2e-3)
+    return total / tokens
+
+
+@pytest.mark.parametrize(
+    ("records", "share", "said"),
+    [
+        (training_records(3), 0.3, "train.validation_share 0.3 of 3 rows is less than one row"),
+        ([record.model_copy(update={"messages": training_records(1)[0].messages}) for record in training_records()],
+         0.3, "of 18 rows cannot be held back: all have the same prompt"),
+    ],
+)  # fmt: skip
+def test_share_that_holds_nothing_back_is_told(
+    make_run: MakeRun, records: list[Record], share: float, said: str
+) -> None:
+    run = make_run("run", **{**SETTINGS, "max_steps": 1, "validation_share": share})
+    run.records = records
+    write_rows(run.root / "mix" / "train.jsonl", records)
+    run.attempt()
+    warned = [event.message for event in run.events if isinstance(event, NodeMessage) and event.level == "warning"]
+    assert any(said in message for message in warned)
+
+
+def test_speed_is_of_the_steps_alone(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute that passes in every validation and every checkpoint slows no step down, but counts in `seconds`."""
+    lost = [0.0]
+    monkeypatch.setattr(checkpointed.time, "monotonic", lambda: time.perf_counter() + lost[0])
+
+    def wasted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            lost[0] += 60
+            return real(*arguments)
+
+        return call
+
+    monkeypatch.setattr(AdapterTrainer, "validation_loss", wasted(AdapterTrainer.validation_loss))
+    monkeypatch.setattr(checkpointed, "write_checkpoint", wasted(checkpointed.write_checkpoint))
+    run = make_run("run", **{**SETTINGS, "max_steps": 5, "early_stopping_patience": 0})
+    run.attempt()
+    told = [event.values for event in run.events if isinstance(event, NodeMetric) and "loss" in event.values]
+    read = 4 * 10  # tokens of a step, at the very least
+    assert len(told) == 5 and all(values["tokens_per_s"] > read / 60 * 10 for values in told)
+    assert run.summary()["seconds"] > 4 * 60
 
 
 def test_validation_does_not_change_what_is_learned(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

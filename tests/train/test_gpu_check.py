@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -39,7 +40,37 @@ def test_without_a_gpu_nothing_is_run_and_the_exit_code_is_4(
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--json"])
     assert gpu.main() == 4
     said = capsys.readouterr()
-    assert said.out == "" and "there is no CUDA device" in said.err and "next:" in said.err
+    assert "there is no CUDA device" in said.err and "next:" in said.err
+    document = json.loads(said.out)
+    assert "there is no CUDA device" in document["error"] and document["lines"] == []
+
+
+@pytest.mark.parametrize(("model", "code"), [("/nonexist", 2), ("pypi:no-such-distribution", 4)])
+def test_a_model_that_is_not_there_ends_with_one_line_and_the_code(
+    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str, code: int
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick", "--model", model])
+    assert gpu.main() == code
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and len(said.err.splitlines()) <= 2
+    assert model.removeprefix("pypi:") in said.err
+
+
+@pytest.mark.parametrize(
+    ("ended", "stderr", "code", "words"),
+    [
+        (4, "noise of a library\nerror: it cannot be read\n", 4, "speed on cpu failed: it cannot be read"),
+        (1, "Traceback ...\nRuntimeError: no\n", 3, "RuntimeError: no"),
+    ],
+)
+def test_a_measurement_that_fails_says_what_it_said_for_people(
+    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, ended: int, stderr: str, code: int, words: str
+) -> None:
+    done = subprocess.CompletedProcess([], ended, stdout="", stderr=stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: done)
+    with pytest.raises(gpu.MeasurementError, match=words) as caught:
+        gpu.in_child("cpu", "speed")
+    assert caught.value.exit_code == code and "noise" not in str(caught.value)
 
 
 def _answers(adapter: str = "a", drift: float = 0.0, resumed: tuple[int, ...] = (2,)) -> Any:
@@ -78,6 +109,7 @@ def test_a_line_fails_when_what_it_checks_is_not_as_expected(
     predicted: float, failed: list[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(gpu, "in_child", _answers(**answers))
+    monkeypatch.setattr(gpu, "shapes_of", lambda model: None)
     monkeypatch.setattr(gpu, "predicted_bytes", lambda *arguments: int(predicted * (1 << 30)))
     lines = gpu.check("model", "cuda", quick=True)
     assert [line.check for line in lines if line.state == "not as expected"] == failed

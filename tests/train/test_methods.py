@@ -47,9 +47,10 @@ class Trained:
 
 
 def _train(model_dir: Path, method: str, precision: str, place: Path) -> Trained:
-    from workbench.train.checkpointed import StepLog, named_trained
+    from workbench.train.checkpointed import named_trained
     from workbench.train.export import START, write_adapter, write_sham
     from workbench.train.group import ALONE
+    from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_sft
 
     chosen: dict[str, Any] = {"method": method, "rank": 4, "max_steps": STEPS, "batch_size": 4}
@@ -181,7 +182,7 @@ def test_interrupted_run_ends_in_the_same_files_whatever_the_method(
 def test_second_matrices_learn_faster_by_the_ratio_of_lora_plus(
     make_run: Callable[..., TrainingRun], tmp_path: Path
 ) -> None:
-    from workbench.train.checkpointed import StepLog
+    from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_sft
 
     run = make_run("run", method="lora+", learning_rate=1e-4, loraplus_ratio=8)
@@ -219,8 +220,8 @@ def test_start_computed_otherwise_is_refused(make_run: Callable[..., TrainingRun
 def test_penalty_of_adalora_is_what_peft_adds_to_a_loss_of_its_own(
     make_run: Callable[..., TrainingRun], tmp_path: Path
 ) -> None:
-    from workbench.train.checkpointed import StepLog
     from workbench.train.methods import penalty
+    from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_sft
 
     run = make_run("run", method="adalora", precision="fp32", dropout=0.0)

@@ -72,8 +72,8 @@ def whole(tiny_model_dir: Path, teacher_dir: Path, tmp_path_factory: pytest.Temp
 
 def _trainer(model: Path, teacher: Path, root: Path, **gkd: Any) -> Any:
     """A trainer built as the stage builds it, in fp32."""
-    from workbench.train.checkpointed import StepLog
     from workbench.train.objectives.gkd import build
+    from workbench.train.step_log import StepLog
 
     chosen = {"method": "lora", "precision": "fp32"}
     node = tiny_train_node(model, **_settings(teacher, teacher_precision="fp32", **gkd), **chosen)
@@ -187,7 +187,7 @@ def test_interrupted_run_ends_in_the_same_bits(make_run: MakeRun, whole: Trainin
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"gkd": {}}, "set `gkd.teacher`"),
+        ({"gkd": {}}, "set train.gkd.teacher"),
         ({"dropout": 0.1}, "another model than the one whose"),
         ({"gkd": {"teacher": "t", "lmbda": 1.5}}, "less than or equal to 1"),
         ({"method": "full"}, "cannot be trained with method full"),

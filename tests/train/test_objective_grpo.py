@@ -67,8 +67,8 @@ def _node(model: Path | str, *rewards: dict[str, Any], endpoint: EndpointConfig 
 
 def _trainer(model: Path, root: Path, *rewards: dict[str, Any], **settings: Any) -> Any:
     """A trainer built as the stage builds it, on a float base."""
-    from workbench.train.checkpointed import StepLog
     from workbench.train.objectives.grpo import build
+    from workbench.train.step_log import StepLog
 
     chosen = SETTINGS | {"method": "lora", "precision": "fp32", "grpo": GRPO | {"rewards": list(rewards)}} | settings
     node = tiny_train_node(model, **chosen)
@@ -93,6 +93,7 @@ def _ask(rewards: list[dict[str, Any]], record: Record, answer: str, project: Pa
         ({"name": "exact_match", "pattern": r"is (\w+)"}, "One is Lima? No, it is Rome.", 0.0),
         ({"name": "exact_match", "pattern": r"[A-Z]\w+", "ignore_case": False}, "so: Lima!", 1.0),
         ({"name": "exact_match", "pattern": r"\d+"}, "Lima", 0.0),
+        ({"name": "exact_match", "pattern": r"[A-Z]\w", "ignore_case": False}, "It is Li.", 1.0),
         ({"name": "format", "pattern": r"\w+"}, " Lima \n", 1.0),
         ({"name": "format", "pattern": r"\w+"}, "Lima, Peru", 0.0),
     ],
@@ -113,11 +114,50 @@ def test_function_is_told_prompt_answer_and_reference(tmp_path: Path) -> None:
     assert _ask([mine], _record("ab", "c"), "pass", tmp_path) == [None]
 
 
+def test_pattern_is_looked_for_in_the_reference_too(tmp_path: Path) -> None:
+    record = _record("How many?", "6 boxes of 7, so there are 42. #### 42")
+    reward = {"name": "exact_match", "pattern": "[0-9]+"}
+    assert _ask([reward], record, "I count 42 of them", tmp_path) == [1.0]
+    assert _ask([reward], record, "I count 6 of them", tmp_path) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("numpy.float32(0.5)", 0.5), ("numpy.array(0.25)", 0.25), ("torch.tensor(0.5)", 0.5), ("numpy.int64(2)", 2.0),
+        ("torch.tensor(True)", 1.0), ("numpy.bool_(True)", 1.0), ("True", 1.0), ("Fraction(1, 4)", 0.25),
+    ],
+)  # fmt: skip
+def test_any_kind_of_number_is_a_reward(value: str, expected: float, tmp_path: Path) -> None:
+    head = "import numpy, torch\nfrom fractions import Fraction\n"
+    (tmp_path / "mine.py").write_text(f"{head}def score(p, a, r):\n    return {value}\n")
+    assert _ask([{"name": "python", "function": "mine.py:score"}], _record("a", "b"), "c", tmp_path) == [expected]
+
+
+@pytest.mark.parametrize("leaves", ["sys.exit(0)", "raise SystemExit('done')", "raise GeneratorExit"])
+def test_function_that_would_end_the_process_is_told_as_any_other_error(leaves: str, tmp_path: Path) -> None:
+    mine = [{"name": "python", "function": "mine.py:score"}]
+    (tmp_path / "mine.py").write_text(f"import sys\ndef score(p, a, r):\n    {leaves}\n")
+    with pytest.raises(IncompleteError, match=r"raised (SystemExit|GeneratorExit).*'Why[?]'.*'So.'") as stopped:
+        _ask(mine, _record("Why?", "-"), "So.", tmp_path)
+    assert stopped.value.where == "mine.py:3"
+    (tmp_path / "mine.py").write_text(f"import sys\n{leaves}\ndef score(p, a, r): ...\n")
+    with pytest.raises(IncompleteError, match="reward file raised") as stopped:
+        _ask(mine, _record("Why?", "-"), "So.", tmp_path)
+    assert stopped.value.where == "mine.py:2"
+    (tmp_path / "mine.py").write_text("def score(p, a, r):\n    raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        _ask(mine, _record("Why?", "-"), "So.", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("def score(p, a, r):\n    return 1 / 0\n", "ZeroDivisionError: 'division by zero'"),
         ("def score(p, a, r):\n    return 'much'\n", "'much', not a finite number"),
+        ("def score(p, a, r):\n    return 10 ** 400\n", "not a finite number"),
+        ("def score(p, a, r):\n    return __import__('numpy').ones(2)\n", "'[1. 1.]', not a finite number"),
+        ("def score(p, a, r):\n    return __import__('torch').ones(2)\n", "not a finite number"),
         ("def score(p, a, r):\n    return float('nan')\n", "'nan', not a finite number"),
         ("def score(p, a, r):\n    import json\n    return json.loads(a)\n", "JSONDecodeError"),
     ],
@@ -287,6 +327,37 @@ def test_answer_without_all_its_rewards_is_left_out_of_its_group(tiny_model_dir:
     assert found["advantages"].tolist() == pytest.approx([-1 / 1.0001, 0.0, 1 / 1.0001, 0.0], abs=1e-6)
     assert trainer._metrics["train"]["rewards/missing"] == [0.25]
     assert trainer._metrics["train"]["reward"] == [3.0]
+
+
+def test_step_in_which_a_reward_is_missing_for_all_answers_is_passed(tiny_model_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(
+        "calls = 0\n"
+        "def score(prompt, answer, reference):\n"
+        "    global calls\n"
+        "    calls += 1\n"
+        "    return None if calls <= 8 else sum(c.isalpha() for c in answer) / 10\n"
+    )
+    rewards = [{"name": "python", "function": "late.py:score"}, {"name": "format", "pattern": "x"}]
+    node = tiny_train_node(tiny_model_dir, **(SETTINGS | {"max_steps": 2, "grpo": GRPO | {"rewards": rewards}}))
+    run = TrainingRun(tmp_path, node, training_records())
+    assert isinstance(run.attempt(), Done)
+    first, second = (point["measures"] for point in run.curve())
+    assert first["rewards/missing"] == 1.0 and not {"reward", "rewards/python/mean"} & set(first)
+    assert second["rewards/missing"] == 0.0 and second["rewards/python/mean"] > 0
+    said = [event for event in run.events if isinstance(event, NodeMessage)]
+    assert any("50.0% of the answers could not be given all rewards" in event.message for event in said)
+    assert not any("nothing was learned from rewards" in event.message for event in said)
+
+
+def test_training_that_earns_no_reward_says_so(tiny_model_dir: Path, tmp_path: Path, whole: TrainingRun) -> None:
+    grpo = GRPO | {"rewards": [{"name": "format", "pattern": "never this"}], "max_new_tokens": 2}
+    run = TrainingRun(
+        tmp_path, tiny_train_node(tiny_model_dir, **(SETTINGS | {"max_steps": 2, "grpo": grpo})), training_records()
+    )
+    assert isinstance(run.attempt(), Done)
+    (warned,) = (one.message for one in run.events if isinstance(one, NodeMessage) and one.level == "warning")
+    assert warned.startswith("every answer in 2 steps got reward 0: nothing was learned from rewards")
+    assert not any(isinstance(event, NodeMessage) and event.level == "warning" for event in whole.events)
 
 
 def test_gradient_is_that_of_the_closed_form(tiny_model_dir: Path, tmp_path: Path) -> None:

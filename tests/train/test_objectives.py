@@ -26,9 +26,11 @@ from training_run import TrainingRun, tiny_train_node
 from workbench.core.errors import IncompleteError
 from workbench.core.events import NodeMetric
 from workbench.core.objectives import OBJECTIVES
+from workbench.core.records import Record
 from workbench.core.stage import Done
 from workbench.models.chat import encode_record
 from workbench.models.loading import load, load_tokenizer
+from workbench.train.validation import held_back
 
 HERE = Path(__file__).parent
 POLICIES = ("pretrain", "dpo", "orpo", "kto")
@@ -186,8 +188,64 @@ def test_kto_needs_both_kinds_of_answers_and_two_rows(
     good = [record for record in rated_records(8) if record.label]
     with pytest.raises(IncompleteError, match="no row has thumbs down"):
         make_run("good", good, objective="kto", max_steps=1).attempt()
-    with pytest.raises(IncompleteError, match="needs two"):
+    with pytest.raises(IncompleteError, match="needs two") as halved:
         built("kto", tiny_model_dir, tmp_path, max_steps=1).shrink(1)
+    assert "to 2" not in str(halved.value.next_step)
+    with pytest.raises(IncompleteError, match="has one sequence") as odd:  # two sequences were never tried
+        built("kto", tiny_model_dir, tmp_path, max_steps=1, batch_size=3, gradient_accumulation=1).shrink(1)
+    assert "two sequences" not in odd.value.problem and "set it to 2" in str(odd.value.next_step)
+
+
+def test_kto_needs_both_kinds_of_answers_after_holding_back(tiny_model_dir: Path, tmp_path: Path) -> None:
+    rows = rated_records(8)
+    back = held_back(rows, 2, 3)
+    one_sided = [row.model_copy(update={"label": index not in back}) for index, row in enumerate(rows)]
+    with pytest.raises(IncompleteError, match="no row with thumbs down is left to train on: 2 rows are held") as none:
+        built("kto", tiny_model_dir, tmp_path, one_sided, validation_share=0.25, max_steps=1)
+    assert none.value.where == "train.validation_share"
+
+
+def test_kto_never_puts_an_answer_to_its_own_prompt(tiny_model_dir: Path, tmp_path: Path) -> None:
+    trainer = built("kto", tiny_model_dir, tmp_path, rated_records(20), validation_share=0.25, max_steps=1)
+    batches = [trainer.checked, *trainer.validation.batches]
+    assert [len(batch["label"]) for batch in batches] == [2, 2, 3]
+    for batch in batches:
+        assert all(
+            mine.tolist() != moved.tolist()
+            for mine, moved in zip(_answers(batch, ""), _answers(batch, "KL_"), strict=True)
+        )
+    with pytest.raises(IncompleteError, match="a single row is held back"):
+        built("kto", tiny_model_dir, tmp_path, rated_records(20), validation_share=0.05, max_steps=1)
+
+
+def _answers(batch: dict[str, Any], prefix: str) -> list[Any]:
+    pairs = zip(batch[f"{prefix}input_ids"], batch[f"{prefix}completion_mask"], strict=True)
+    return [ids[mask.bool()] for ids, mask in pairs]
+
+
+SLOW_PAIRS = [pytest.param(name, marks=pytest.mark.slow) for name in ("dpo", "reward")]
+
+
+@pytest.mark.parametrize("objective", ["orpo", *SLOW_PAIRS])
+def test_smaller_passes_are_the_same_step(tiny_model_dir: Path, tmp_path: Path, objective: str) -> None:
+    """Endings have unequal lengths: a mean over each pass's tokens would be another one."""
+    losses = []
+    for passes in (1, 4):
+        trainer = built(objective, tiny_model_dir, tmp_path, _uneven(), precision="fp32", max_steps=2,
+                        batch_size=4, gradient_accumulation=1, learning_rate=1e-2, warmup_steps=0)  # fmt: skip
+        trainer.shrink(4 // passes)
+        trainer.train_from(None)
+        losses.append([point.loss for point in trainer.step_log.curve])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def _uneven() -> list[Record]:
+    pairs = []
+    for number, pair in enumerate(pair_records(8)):
+        assert pair.chosen is not None
+        long = pair.chosen.model_copy(update={"content": pair.chosen.content * (1 + number % 4)})
+        pairs.append(pair.model_copy(update={"chosen": long}))
+    return pairs
 
 
 def test_long_documents_lose_no_token_and_repeat_none(tiny_model_dir: Path) -> None:

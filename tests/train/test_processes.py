@@ -57,6 +57,7 @@ def test_gradients_are_summed_over_the_processes_and_none_is_zero(members: list[
 def test_processes_that_drifted_apart_are_an_error_and_share_the_leaders_values(members: list[dict[str, Any]]) -> None:
     for member in members:
         assert "no longer have the same adapter" in member["apart"]
+        assert "no longer have the same adapter" in member["swapped"]
         assert member["shared"] == [1.0, 1.0, 1.0]
         assert member["any"] == [True, False] and member["of_leader"] == 7.5
 
@@ -198,6 +199,19 @@ def test_a_killed_process_ends_the_others_which_wait_for_it_and_is_named(
     assert [event.done for event in events] == [1]
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid-0").read_text()), 0)
+
+
+def test_a_process_killed_in_the_middle_of_a_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    behaviour = """
+        progress(1)
+        if rank == 1:
+            print('{"event": {"event": "node_pro', end="", flush=True)
+            os.kill(os.getpid(), 9)
+        time.sleep(600)
+    """
+    outcome, _ = _supervise(tmp_path, monkeypatch, behaviour)
+    assert isinstance(outcome, Failed) and "process 2 of 2 ended by signal 9 (SIGKILL)" in outcome.message
+    assert "train.processes: 1, which is another training and begins anew" in outcome.message
 
 
 def test_the_first_cause_is_told_and_not_what_it_led_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_tracker_that_is_not_installed_is_a_missing_prerequisite(monkeypatch: py
 
 
 def test_two_lengths_are_refused_when_the_configuration_is_read() -> None:
-    with pytest.raises(ValueError, match="`max_steps` or `epochs`, not both"):
+    with pytest.raises(ValueError, match="`max_steps` and `epochs` are both set"):
         LoopConfig(train=TrainConfig(max_steps=3, epochs=1))
 
 

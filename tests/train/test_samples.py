@@ -119,6 +119,17 @@ def test_prompts_are_held_back_where_rows_are_and_chosen_by_the_seed(tiny_model_
     assert not any(held for _, held in chosen(0)) and chosen(0) == chosen(0) != chosen(1)
 
 
+def test_an_answer_with_thumbs_down_is_never_shown_as_the_datas(tiny_model_dir: Path, tmp_path: Path) -> None:
+    loaded = load(ModelConfig(ref=str(tiny_model_dir), max_length=96), "bf16", tmp_path)
+    records = [one.model_copy(update={"label": number % 3 == 0}) for number, one in enumerate(training_records())]
+    good = {one.id for one in records if one.label}
+    for settings, held in (({"validation_share": 0.5}, True), ({}, False)):
+        configured = TrainConfig(objective="kto", max_steps=20, samples=16, **settings)
+        found = samples_for(loaded, records, configured, resolved(configured, 18, 1), 0, lambda sample: None)
+        assert found is not None and {prompt.record for prompt in found.prompts} <= good
+        assert {prompt.held_back for prompt in found.prompts} == {held}
+
+
 def test_a_document_is_continued_from_its_beginning(tiny_model_dir: Path, tmp_path: Path) -> None:
     loaded = load(ModelConfig(ref=str(tiny_model_dir), max_length=96), "bf16", tmp_path)
     text = " ".join(f"word{number}" for number in range(60))

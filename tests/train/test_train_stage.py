@@ -208,7 +208,8 @@ def test_diverging_training_stops_with_advice_and_no_parts(make_run: MakeRun) ->
     run = make_run("run", learning_rate=1e30, warmup_steps=0, max_grad_norm=1e30)
     with pytest.raises(IncompleteError, match=r"diverged: the (loss|gradient norm) of step") as caught:
         run.attempt()
-    assert "learning_rate" in (caught.value.next_step or "")
+    assert "learning_rate" in (caught.value.next_step or "") and "2e-4" not in (caught.value.next_step or "")
+    assert caught.value.where == "train.learning_rate"  # the node's name is put before it
     assert not list(run.out.iterdir())
 
 

@@ -140,6 +140,41 @@ async def test_a_stopped_run_is_taken_up_again_from_either_screen(project: Proje
         assert jobs.resumed == ["stopped", "stopped"]
 
 
+@pytest.mark.parametrize("ended", ["cancelled", "killed"])
+async def test_a_dead_run_looks_dead_and_offers_what_can_be_done(project: Project, until: Until, ended: str) -> None:
+    directory = write_plan(project, "dead", {}, created_at="2027-01-01T00:00:00+00:00")
+    begun: list[Event] = [
+        RunStarted(run="dead", pid=os.getpid(), nodes=NAMES, resumed=False),
+        NodeStarted(node="train", fingerprint="f"),
+        NodeProgress(node="train", done=100, total=300, unit="steps", at="2027-01-01T00:00:10+00:00"),
+        NodeProgress(node="train", done=106, total=300, unit="steps", at="2027-01-01T00:00:11+00:00"),
+    ]
+    end = RunFinished(run="dead", status="cancelled", exit_code=143, message="stopped in train")
+    append_events(directory, [*begun, end] if ended == "cancelled" else begun)  # a killed one writes no last word
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(150, 45)) as pilot:
+        await until(pilot, lambda: "■ stopped train 106/300 steps" in text_of(app, "#details"))
+        assert _offered(app) >= {"g"} and "x" not in _offered(app)
+        app.open_run("dead")
+        await until(pilot, lambda: ended in text_of(app, "#title"))
+        await until(pilot, lambda: "stopped at 106/300 steps" in text_of(app, "#nodes"))
+        assert "■ train" in text_of(app, "#nodes") and "left" not in text_of(app, "#nodes")
+        await until(pilot, lambda: "g" in _offered(app))
+        assert "x" not in _offered(app)
+
+
+async def test_a_complete_run_can_be_neither_stopped_nor_taken_up(project: Project, until: Until) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(150, 45)) as pilot:
+        app.open_run(RUN)
+        await until(pilot, lambda: "8/8 nodes" in text_of(app, "#title"))
+        assert not _offered(app) & {"x", "g"} and "c" in _offered(app)
+
+
+def _offered(app: WorkbenchApp) -> set[str]:
+    return set(app.screen.active_bindings)
+
+
 class _Started:
     """Stands in for the process: what was asked for, and whether the run's lock was handed over."""
 

@@ -21,7 +21,7 @@ from workbench.compare.statistics.best import one_sided_confidence, split_half
 from workbench.compare.statistics.estimates import Estimate
 from workbench.compare.statistics.multiplicity import holm
 from workbench.compare.suite import Scale
-from workbench.compare.sweep_answer import Measured, answer
+from workbench.compare.sweep_answer import Measured, answer, comparable_arms
 from workbench.compare.sweep_text import render_sweep_markdown
 from workbench.core.nodes import SweepNode, SweptArm
 from workbench.core.parts import read_model, write_model, write_text
@@ -62,8 +62,9 @@ def run_sweep(config: SweepNode, inputs: Inputs, ctx: Context) -> Outcome:
     )
     gains = _gains(config, found)
     measured = [_measured(arm, gains[arm.name], inputs) for arm in config.arms]
-    comparable = [one.name for one in measured if not one.target(config.target).obstacles]
+    comparable = [one.name for one in comparable_arms(measured, config.target)]
     sweep = answer(config, measured, _distances(found, comparable), lambda among: _split_half(found, among))
+    sweep = sweep.model_copy(update={"limits": (*sweep.limits, *_cut(inputs, names))})
     write_model(ctx.out_dir / "sweep.json", sweep)
     write_text(ctx.out_dir / "sweep.md", render_sweep_markdown(sweep))
     return Done({"state": sweep.state, "arms": len(sweep.arms), "seeds": len(sweep.seeds)})
@@ -94,6 +95,15 @@ def _measured(arm: SweptArm, suites: tuple[SeededSuite, ...], inputs: Inputs) ->
         answer_tokens=max(one.answer_tokens for one in trained),
         seconds=sum(one.seconds for one in trained) / len(trained),
     )
+
+
+def _cut(inputs: Inputs, names: Sequence[str]) -> list[str]:
+    """A sentence if scored documents were cut; the same documents are cut in every arm, and counted once."""
+    most = max(int(inputs[name].manifest.summary.get("truncated") or 0) for name in names)
+    if not most:
+        return []
+    counted = "1 document of the suites is" if most == 1 else f"{most} documents of the suites are"
+    return [f"{counted} longer than the model reads (`model.max_length`) and scored without the end."]
 
 
 def _distances(found: _Scored, names: Sequence[str]) -> dict[tuple[str, str], Estimate]:

@@ -38,6 +38,10 @@ class Measured:
         """The suite that decides."""
         return next(suite for suite in self.suites if suite.suite == name)
 
+    def unchecked(self, target: str) -> tuple[str, ...]:
+        """Gated suites besides the target on which nothing is known, because the arm could not be compared."""
+        return tuple(one.suite for one in self.suites if one.gated and one.suite != target and one.obstacles)
+
 
 def answer(
     config: SweepNode,
@@ -47,17 +51,21 @@ def answer(
 ) -> Sweep:
     """The answer, in this order:
 
-    1. an arm that lost more than the margin on a gated suite (by its estimate, whether or not that is certain) forgets;
+    0. an arm is comparable if it could be compared on the target and on every gated suite on which another arm was: one
+       that was not measured where it may forget is not taken for one that does not forget;
+    1. an arm that lost more than the margin on a gated suite (by its estimate, whether or not that is certain; where
+       the margin is 0, an arm that certainly lost) forgets;
     2. of the others, those whose target gain is above 0 at level alpha after Holm over all arms gain;
     3. of these, those that are not certainly worse than another cannot be told apart from the best (`shortfalls`);
     4. of these, the cheapest within one standard error of the highest estimate is recommended: fewest trainable
-       parameters, then fewest tokens trained on, then the highest gain. (The rule of Breiman, Friedman, Olshen and
-       Stone 1984, section 3.4.3. With few seeds hardly any arm is certainly worse, and the cheapest of all that may be
-       the best could be far behind.)
+       parameters, then fewest tokens trained on, then the highest gain. (After Breiman, Friedman, Olshen and Stone
+       1984, section 3.4.3, but with the standard error of the paired difference to the highest estimate, not of that
+       estimate. With few seeds hardly any arm is certainly worse, and the cheapest of all that may be the best could be
+       far behind.)
 
     `distances` are those between comparable arms on the target; `halves` measures the optimism of a choice among arms.
     """
-    comparable = [one for one in measured if not one.target(config.target).obstacles]
+    comparable = comparable_arms(measured, config.target)
     kept = [one for one in comparable if not _forgotten(one, config.target)]
     gaining = [one for one in kept if one.target(config.target).p_better_holm < config.alpha]
     behind = shortfalls([one.name for one in gaining], distances)
@@ -74,6 +82,7 @@ def answer(
         state = "recommended"
     elif comparable:
         state = "no gain" if kept else "forgets"
+    unchecked = sorted({name for one in comparable for name in one.unchecked(config.target)})
     found = Sweep(
         state=state,
         headline="",
@@ -95,7 +104,16 @@ def answer(
         limits=config.limits,
     )
     reasons = tuple(_reasons(found, [one.name for one in near]))
-    return found.model_copy(update={"headline": _headline(found), "reasons": reasons})
+    return found.model_copy(update={"headline": _headline(found, unchecked), "reasons": reasons})
+
+
+def comparable_arms(measured: Sequence[Measured], target: str) -> list[Measured]:
+    """The arms that can be compared with the base wherever any arm can: on the target and on each gated suite.
+
+    A gated suite on which no arm can be compared keeps none out: it says nothing about any of them."""
+    on_target = [one for one in measured if not one.target(target).obstacles]
+    everywhere = set.intersection(*(set(one.unchecked(target)) for one in on_target)) if on_target else set()
+    return [one for one in on_target if everywhere.issuperset(one.unchecked(target))]
 
 
 def _guards(one: Measured | SweepArm, target: str) -> list[SeededSuite]:
@@ -113,7 +131,7 @@ def _is_lost(suite: SeededSuite) -> bool:
 
 
 def _near(best: Sequence[Measured], distances: Mapping[tuple[str, str], Estimate], target: str) -> list[Measured]:
-    """The arms within one standard error of the one with the highest estimate."""
+    """The arms within one standard error, of the paired difference, of the one with the highest estimate."""
     top = max(best, key=lambda one: one.target(target).gain.value, default=None)
     found = []
     for one in best:
@@ -168,10 +186,14 @@ def _arm(
         worst_loss=None if worst is None else losses[worst],
         mean_loss=sum(losses.values()) / len(losses) if losses else None,
         forgets=tuple(_forgotten(one, config.target)),
-        not_shown_safe=tuple(
-            suite.suite for suite in guards if suite.gain.low <= -suite.margin and not _is_lost(suite)
+        unchecked=one.unchecked(config.target),
+        not_shown_safe=(
+            *(suite.suite for suite in guards if suite.gain.low <= -suite.margin and not _is_lost(suite)),
+            *one.unchecked(config.target),
         ),
-        pareto=one in comparable and not any(_dominates(other, one, config.target) for other in comparable),
+        pareto=one in comparable
+        and bool(losses or not one.unchecked(config.target))
+        and not any(_dominates(other, one, config.target) for other in comparable),
         shortfall=None if behind is None else Interval(value=behind[0], low=behind[1], high=behind[2]),
     )
 
@@ -182,7 +204,9 @@ def _losses(one: Measured, target: str) -> dict[str, float]:
 
 
 def _dominates(other: Measured, one: Measured, target: str) -> bool:
-    """Whether `other` gains at least as much and loses at most as much, and one of the two is better."""
+    """Whether `other` gains at least as much and loses at most as much, and one of the two is better.
+
+    Both are comparable arms, so their losses are those on the same suites; 0 where nothing is held to a margin."""
     there, here = (
         (each.target(target).gain.value, -max(_losses(each, target).values(), default=0.0)) for each in (other, one)
     )
@@ -200,7 +224,17 @@ def _next_step(config: SweepNode, chosen: Measured) -> str:
     return " ".join([config.apply, *(f"--set {shlex.quote(f'{key}={value}')}" for key, value in spelled.items())])
 
 
-def _headline(found: Sweep) -> str:
+def _headline(found: Sweep, unchecked: Sequence[str]) -> str:
+    """One sentence, and one each for a forgetting check that no arm had and for arms or seeds that are left to do."""
+    said = [_found(found)]
+    if unchecked:
+        said.append(f"Nothing is known about forgetting on {', '.join(unchecked)}: no arm could be compared there.")
+    if (done := found.compared) is not None:
+        said.append(f"So far: {done}.")
+    return " ".join(said)
+
+
+def _found(found: Sweep) -> str:
     whose = "" if len(found.seeds) > 1 else " in these adapters (one seed)"
     match found.state:
         case "recommended":
@@ -218,25 +252,26 @@ def _headline(found: Sweep) -> str:
             rest = f"; {', '.join(forgets)} lost more than a margin elsewhere" if forgets else ""
             return f"No recommendation{whose}: no arm is shown to beat the base on {found.target}{rest}."
         case "not comparable":
-            return f"Not comparable: no arm could be compared with the base on {found.target}."
+            if all(found.target_of(arm).obstacles for arm in found.arms):
+                return f"Not comparable: no arm could be compared with the base on {found.target}."
+            return "Not comparable: no arm could be compared with the base on all of the gated suites."
 
 
 def _reasons(found: Sweep, near: Sequence[str]) -> Iterator[str]:
     """Why this arm, how sure, and what would make it surer."""
     if found.recommended is not None:
         yield from _why(found, found.arm(found.recommended), [found.arm(name) for name in near])
-    if found.split_half is not None:
+    if found.split_half is not None and _is_optimistic(found, found.split_half):
         yield _optimism(found, found.split_half)
-    compared = (len(found.arms), len(found.seeds))
-    if compared != (found.planned_arms, found.planned_seeds):
-        yield (
-            f"So far {compared[0]} of {found.planned_arms} arms with {compared[1]} of {found.planned_seeds} seeds are "
-            "compared; the same command goes on."
-        )
+    if (done := found.compared) is not None:
+        yield f"So far {done} are compared; the same command goes on."
     yield from _about_seeds(found)
     for arm in found.arms:
-        for obstacle in found.target_of(arm).obstacles:
-            yield f"Arm {arm.name} is not comparable on {found.target}: {obstacle}."
+        for suite in arm.suites:
+            if suite.suite == found.target or suite.suite in arm.unchecked:
+                yield from (
+                    f"Arm {arm.name} is not comparable on {suite.suite}: {obstacle}." for obstacle in suite.obstacles
+                )
     yield from (f"Left out: {one}." for one in found.left_out)
 
 
@@ -278,10 +313,21 @@ def _why(found: Sweep, chosen: SweepArm, near: Sequence[SweepArm]) -> Iterator[s
             f"A loss beyond the margin cannot be ruled out on {', '.join(chosen.not_shown_safe)}: let the gate of a "
             "loop decide before it is used."
         )
+    if len(best) > 1 and any(arm.state in ("forgets", "no gain") for arm in found.arms):
+        yield (
+            "Best means best of the arms that were seen to gain and not to forget, on the same documents and "
+            "trainings: the confidence is given that the truly best arm is one of them."
+        )
 
 
 def _estimate(found: Sweep, arm: SweepArm) -> float:
     return found.target_of(arm).gain.value
+
+
+def _is_optimistic(found: Sweep, split: SplitHalf) -> bool:
+    """Whether the two figures differ as they are shown."""
+    target = found.target_of(found.arm(split.arm))
+    return words.size(target, split.gain) != words.size(target, split.gain_elsewhere)
 
 
 def _optimism(found: Sweep, split: SplitHalf) -> str:

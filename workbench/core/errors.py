@@ -57,19 +57,35 @@ class UsageError(WorkbenchError):
     exit_code = ExitCode.USAGE
 
 
+class SettingError(ValueError):
+    """What a validator of a configuration finds: the key below the section it stands in, and the next step apart."""
+
+    def __init__(self, problem: str, *, key: str = "", next_step: str) -> None:
+        super().__init__(f"{problem}; {next_step}")
+        self.problem = problem
+        self.key = key
+        self.next_step = next_step
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One thing wrong in one file."""
+    """One thing wrong in one file, or in what was typed."""
 
     file: str
+    """Or the variable it came from; empty for what was typed on the command line."""
     line: int | None
     key: str
     message: str
+    next_step: str | None = None
+
+    @property
+    def where(self) -> str:
+        """File, line and key, as far as they are known."""
+        file = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (file, self.key) if part)
 
     def __str__(self) -> str:
-        line = f":{self.line}" if self.line else ""
-        key = f" {self.key}:" if self.key else ""
-        return f"{self.file}{line}:{key} {self.message}"
+        return str(UsageError(self.message, where=self.where, next_step=self.next_step))
 
 
 class ConfigErrors(UsageError):
@@ -77,7 +93,10 @@ class ConfigErrors(UsageError):
 
     def __init__(self, problems: list[ConfigProblem]) -> None:
         assert problems, "ConfigErrors needs at least one problem"
-        super().__init__("\n".join(str(problem) for problem in problems))
+        if len(problems) == 1:
+            super().__init__(problems[0].message, where=problems[0].where, next_step=problems[0].next_step)
+        else:
+            super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
 
 

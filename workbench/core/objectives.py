@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from workbench.core.errors import SettingError
 from workbench.core.methods import METHODS, Kind, Method
 from workbench.core.records import Record
 from workbench.core.wire import Wire
@@ -25,10 +26,12 @@ RowKind = Literal["chat", "preference", "rated", "document"]
 
 _ALL_KINDS: tuple[Kind, ...] = ("lora", "scaling", "prompt", "full")
 _ADAPTERS: tuple[Kind, ...] = ("lora", "scaling")
-_NEEDS_ADAPTER = (
-    "the base it is measured against is the same model with its adapter switched off, and both must begin as one: a "
-    "fresh prompt changes the model already, and whole weights have no adapter to switch off"
-)
+_NEEDS_ADAPTER = "the base it is measured against is the same model with its adapter switched off, and "
+_NO_ADAPTER: dict[Kind, str] = {
+    "prompt": "both must begin as one: a fresh prompt changes the model already",
+    "full": "whole weights have no adapter to switch off",
+}
+"""Why a kind of method has no such base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ def objective_problem(objective: Objective, method: Method) -> tuple[str, str] |
     """What is wrong with `objective` and `method` together, and what to do instead; None if they go together."""
     facts, how = OBJECTIVES[objective], METHODS[method]
     if how.kind not in facts.kinds:
-        reason = facts.why_not
+        reason = facts.why_not + (_NO_ADAPTER[how.kind] if facts.reference else "")
     elif facts.reference and not how.off_is_base:
         reason = f"with its adapter switched off a model of method {method} is not the base it is measured against"
     elif facts.makes == "reward_model" and not how.off_is_base:
@@ -184,7 +187,8 @@ class DpoConfig(Wire):
     @model_validator(mode="after")
     def _smoothing_has_a_loss(self) -> DpoConfig:
         if self.label_smoothing and self.loss != "sigmoid":
-            raise ValueError(f"`label_smoothing` is defined for loss sigmoid alone, not for {self.loss}: set it to 0")
+            problem = f"`label_smoothing` is defined for loss sigmoid alone, not for {self.loss}"
+            raise SettingError(problem, key="label_smoothing", next_step="set train.dpo.label_smoothing: 0")
         return self
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from workbench.core.cards import Name
+from workbench.core.errors import SettingError
 from workbench.core.methods import Precision
 from workbench.core.wire import Wire
 
@@ -44,7 +45,8 @@ class GrpoReward(Wire):
     """What it counts for in the sum; negative punishes."""
     pattern: str | None = None
     """Regular expression. `format`: what the whole answer must match, white space around it aside. `exact_match`: its
-    last match in the answer (group 1 where it has one) is compared instead of the whole answer."""
+    last match in the answer (group 1 where it has one) is compared with that in the reference, or with the whole
+    reference where there is none."""
     ignore_case: bool = True
     """`exact_match`: whether upper and lower case are the same."""
     endpoint: Name | None = None
@@ -60,17 +62,21 @@ class GrpoReward(Wire):
         given = self.model_fields_set - {"name", "weight"}
         for key in sorted(given - set(_KEYS[self.name])):
             if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"`{key}` is no setting of reward {self.name}; it has {', '.join(_KEYS[self.name])}")
+                has = f"reward {self.name} has {', '.join(_KEYS[self.name])}"
+                raise SettingError(f"`{key}` is no setting of reward {self.name}", key=key, next_step=has)
         if self.name in _NEEDED and not getattr(self, _NEEDED[self.name][0]):
             key, meaning = _NEEDED[self.name]
-            raise ValueError(f"reward {self.name} needs `{key}`: {meaning}")
+            raise SettingError(f"reward {self.name} needs `{key}`", key=key, next_step=f"set `{key}`: {meaning}")
         if self.pattern is not None:
             try:
                 re.compile(self.pattern)
             except re.error as error:
-                raise ValueError(f"`pattern` {self.pattern!r} is no regular expression: {error}") from None
+                problem = f"`pattern` {self.pattern!r} is no regular expression: {error}"
+                step = "correct it; a backslash needs single quotes in YAML"
+                raise SettingError(problem, key="pattern", next_step=step) from None
         if self.function is not None and not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", self.function):
-            raise ValueError(f"`function` {self.function!r} is not FILE.py:FUNCTION, such as `rewards/my.py:score`")
+            problem = f"`function` {self.function!r} is not FILE.py:FUNCTION"
+            raise SettingError(problem, key="function", next_step="write it like `rewards/my.py:score`")
         return self
 
 
@@ -89,14 +95,17 @@ class GrpoConfig(Wire):
     beta: float = Field(default=0.0, ge=0)
     """Weight of the divergence from the base; 0 does not compute it, 0.04 is the paper's."""
 
-    def problem(self, answers: int) -> str | None:
-        """What is wrong with these settings for steps of so many `answers`, and what to do; None if they can work."""
+    def problem(self, answers: int) -> tuple[str, str, str] | None:
+        """Key below `train`, what is wrong with these settings for steps of so many `answers`, and what to do; None if
+        they can work."""
         if not self.rewards:
-            return "objective grpo has no reward: name some under `grpo.rewards`, such as [{name: exact_match}]"
+            return "grpo.rewards", "objective grpo has no reward", "name some, such as [{name: exact_match}]"
         if answers % self.generations:
             return (
+                "grpo.generations",
                 f"a step has {answers} answers (`batch_size` times `gradient_accumulation`), which is no multiple of "
-                f"`grpo.generations` {self.generations}: set batch_size: {self.generations}"
+                f"`grpo.generations` {self.generations}",
+                f"set train.batch_size: {self.generations}",
             )
         return None
 
@@ -133,6 +142,8 @@ class GkdConfig(Wire):
     max_new_tokens: int = Field(default=128, ge=1)
     """Longest answer of the student in tokens."""
 
-    def problem(self) -> str | None:
-        """What is wrong with these settings, and what to do; None if they can work."""
-        return None if self.teacher else "objective gkd needs a larger model to learn from: set `gkd.teacher`"
+    def problem(self) -> tuple[str, str, str] | None:
+        """Key below `train`, what is wrong with these settings, and what to do; None if they can work."""
+        if self.teacher:
+            return None
+        return "gkd.teacher", "objective gkd needs a larger model to learn from", "set train.gkd.teacher: MODEL"

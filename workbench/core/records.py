@@ -318,7 +318,8 @@ class CurvePoint(Wire):
     tokens: int
     """Answer tokens of the step."""
     seconds: float
-    """Wall time since training began, without earlier interrupted attempts."""
+    """Wall time since training began, with the validation, samples and checkpoints between the steps, without earlier
+    interrupted attempts. Time left is told at this pace; tokens per second are of the steps alone."""
     measures: dict[str, float] = {}
     """What else the objective tells of the step, such as `rewards/margins`, `rewards/accuracies` or `kl`."""
 

@@ -165,11 +165,11 @@ class TrainSummary(Wire):
     warmup_steps: int | None = None
     """As used."""
     batch_size: int | None = None
-    """Sequences per forward pass at the end of training."""
+    """Sequences per forward pass of each process at the end of training."""
     gradient_accumulation: int | None = None
-    """Forward passes per optimiser step at the end of training."""
+    """Forward passes of each process per optimiser step at the end of training."""
     processes: int = 1
-    """Processes that shared the sequences of a step; `batch_size` and `gradient_accumulation` are those of each."""
+    """Processes that shared the sequences of a step: it had batch_size x gradient_accumulation x processes."""
     out_of_memory: tuple[int, ...] = ()
     """Batch sizes that did not fit into memory; each was halved at equal sequences per step."""
     validation_rows: int = 0
@@ -181,7 +181,8 @@ class TrainSummary(Wire):
     held_back_pairs: int = 0
     """Held-back pairs of endings, where the objective learns from pairs."""
     pairs_in_order: Interval | None = None
-    """Share of them in which the kept adapter puts the better ending first, with Wilson's 95% interval."""
+    """Share of them in which the kept adapter puts the better ending first, with Wilson's 95% interval.
+    Optimistic where the same pairs chose the step whose adapter is kept (`best_step`)."""
     first_reward: float | None = None
     """Mean reward of the answers in the first tenth of the steps, where the objective rewards answers."""
     last_reward: float | None = None

@@ -37,10 +37,13 @@ class SweepArm(Wire):
     """Mean loss of those suites, in margins."""
     forgets: tuple[str, ...] = ()
     """Gated suites on which the arm lost more than the margin, by its estimate."""
+    unchecked: tuple[str, ...] = ()
+    """Gated suites other than the target that could not be compared with the base. An arm with one on which another
+    arm was compared is not comparable."""
     not_shown_safe: tuple[str, ...] = ()
-    """Gated suites on which such a loss cannot be ruled out."""
+    """Gated suites on which such a loss cannot be ruled out; those in `unchecked` are among them."""
     pareto: bool = False
-    """Whether no other arm has both a larger target gain and a smaller worst loss."""
+    """Whether no other arm has both a larger target gain and a smaller worst loss; of comparable arms."""
     shortfall: Interval | None = None
     """How much worse than the best of the arms that gain and do not forget; an interval for all arms together."""
 
@@ -92,6 +95,13 @@ class Sweep(Wire):
     def arm(self, name: str) -> SweepArm:
         """The arm with this name."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def compared(self) -> str | None:
+        """How much of what was planned is compared: `2 of 3 arms with 1 of 2 seeds`; None if all of it is."""
+        if (len(self.arms), len(self.seeds)) == (self.planned_arms, self.planned_seeds):
+            return None
+        return f"{len(self.arms)} of {self.planned_arms} arms with {len(self.seeds)} of {self.planned_seeds} seeds"
 
     def target_of(self, arm: SweepArm) -> SeededSuite:
         """The arm's deciding suite."""

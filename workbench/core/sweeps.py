@@ -35,11 +35,32 @@ def axis_of(setting: str) -> tuple[str, list[Any]] | None:
     key, equals, text = setting.partition("=")
     if not equals or not sweepable(key):
         return None
+    values = _values(text)
+    return (key, values) if len(values) > 1 else None
+
+
+def no_axis(setting: str) -> str | None:
+    """Why a typed `KEY=A,B` cannot be an axis; None for one that can, and for a setting with one value."""
+    key, equals, text = setting.partition("=")
+    if not equals or sweepable(key) or len(_values(text)) < 2:
+        return None
+    return _no_axis(key)
+
+
+def _values(text: str) -> list[Any]:
+    """The values between the commas; empty for what cannot be read, which is refused as a setting."""
     try:
         values = yaml.safe_load(f"[{text}]")
     except yaml.YAMLError:
-        return None  # the setting as such is refused with its own message
-    return (key, values) if isinstance(values, list) and len(values) > 1 else None
+        return []
+    return values if isinstance(values, list) else []
+
+
+def _no_axis(key: str) -> str:
+    if key in ("seed", "sweep.seeds"):
+        return f"`{key}` is no axis: every combination is trained with the same seeds, as many as `sweep.seeds`"
+    allowed = ", ".join([*(f"{name}.*" for name in SWEPT_SECTIONS), *SWEPT_KEYS])
+    return f"{key!r} is nothing that arms may differ in; these are: {allowed}"
 
 
 class SweepConfig(Wire):
@@ -49,7 +70,7 @@ class SweepConfig(Wire):
     axes: dict[str, tuple[Any, ...]] = {}
     """Configuration key to the values that are tried: `train.rank: [8, 16]`. Keys of `train`, `mix`, `curate` and
     `synth`, `data`, and `model.precision`. Without any, the one recipe is trained with several seeds."""
-    seeds: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1, le=20)
     """Trainings per combination, with the seeds `seed`, `seed` + 1, ...; three say something."""
     random: int | None = Field(default=None, ge=1)
     """At most so many combinations, drawn at random (by `seed`); None takes all."""
@@ -68,11 +89,8 @@ class SweepConfig(Wire):
     @classmethod
     def _axes_train(cls, axes: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         for key, values in axes.items():
-            if key == "seed":
-                raise ValueError("`seed` is no axis: every combination is trained with the same `sweep.seeds` seeds")
             if not sweepable(key):
-                allowed = ", ".join([*(f"{name}.*" for name in SWEPT_SECTIONS), *SWEPT_KEYS])
-                raise ValueError(f"{key!r} is nothing that arms may differ in; these are: {allowed}")
+                raise ValueError(_no_axis(key))
             if not values:
                 raise ValueError(f"{key} has no value to try")
             if repeated := [value for place, value in enumerate(values) if value in values[:place]]:

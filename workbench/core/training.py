@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from workbench.core.errors import SettingError
 from workbench.core.methods import Method
 from workbench.core.objectives import (
     ABSENT,
@@ -134,27 +135,32 @@ class TrainConfig(Wire):
         name = str(objective).lower().replace("-", "_")
         if name in ABSENT:
             reason, nearest = ABSENT[name]
-            raise ValueError(f"there is no objective {objective}: {reason}; the nearest is {nearest}")
+            raise SettingError(f"there is no objective {objective}: {reason}", next_step=f"the nearest is {nearest}")
         return objective
 
     @model_validator(mode="after")
     def _objective_and_method(self) -> TrainConfig:
         if (problem := objective_problem(self.objective, self.method)) is not None:
-            raise ValueError(f"{problem[0]}; {problem[1]}")
+            raise SettingError(problem[0], key="method", next_step=problem[1])
         facts = OBJECTIVES[self.objective]
         if self.neftune_alpha and not facts.noise:
-            raise ValueError(
-                f"`neftune_alpha` adds noise that objective {self.objective} would take for a preference: set it to 0"
+            raise SettingError(
+                f"`neftune_alpha` adds noise that objective {self.objective} would take for a preference",
+                key="neftune_alpha",
+                next_step="set train.neftune_alpha: 0",
             )
         if self.validation_share and not facts.validates:
-            raise ValueError(
-                f"`validation_share`: objective {self.objective} has no loss on held-back rows; leave it out, its "
-                "curve and the suites show what is learned"
+            raise SettingError(
+                f"`validation_share`: objective {self.objective} has no loss on held-back rows",
+                key="validation_share",
+                next_step="leave it out, its curve and the suites show what is learned",
             )
         if facts.generates and self.dropout:
-            raise ValueError(
+            raise SettingError(
                 f"`dropout`: objective {self.objective} would learn from answers of another model than the one whose "
-                "probabilities it changes; leave it out"
+                "probabilities it changes",
+                key="dropout",
+                next_step="leave it out",
             )
         return self
 
@@ -166,25 +172,30 @@ class TrainConfig(Wire):
         elif self.objective == "gkd":
             problem = self.gkd.problem()
         if problem is not None:
-            raise ValueError(problem)
+            key, what, advice = problem
+            raise SettingError(what, key=key, next_step=advice)
         return self
 
     @model_validator(mode="after")
     def _shared_rows(self) -> TrainConfig:
         rows = self.batch_size * self.gradient_accumulation
         if self.processes is not None and self.processes > 1 and not self.in_several_processes:
-            raise ValueError(
-                f"objective {self.objective} is trained in one process: set `processes: 1`; sft and pretrain take more"
+            raise SettingError(
+                f"objective {self.objective} is trained in one process; sft and pretrain take more",
+                key="processes",
+                next_step="set train.processes: 1",
             )
         if self.processes is not None and rows % self.processes:
-            raise ValueError(
+            raise SettingError(
                 f"{self.processes} processes cannot share the {rows} rows of a step (batch_size x "
-                f"gradient_accumulation) evenly: take a multiple of {self.processes} rows"
+                "gradient_accumulation) evenly",
+                key="processes",
+                next_step=f"take a multiple of {self.processes} rows",
             )
         return self
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:
         if self.max_steps is not None and self.epochs is not None:
-            raise ValueError("set `max_steps` or `epochs`, not both")
+            raise SettingError("`max_steps` and `epochs` are both set", key="epochs", next_step="leave one of them out")
         return self

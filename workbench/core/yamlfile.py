@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from workbench.core.errors import ConfigErrors, ConfigProblem, UsageError
+from workbench.core.errors import ConfigErrors, ConfigProblem, SettingError, UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
 Lines = dict[tuple[str, ...], int]
@@ -109,14 +109,18 @@ def _walk(node: yaml.Node, path: tuple[str, ...], lines: Lines, problems: list[C
 
 def _problem(detail: Any, model: type[BaseModel], file: str, lines: Lines) -> ConfigProblem:
     location = tuple(str(piece) for piece in detail["loc"])
-    message = detail["msg"]
-    if detail["type"] == "extra_forbidden":
+    message, next_step = detail["msg"].removeprefix("Value error, "), None
+    found = detail.get("ctx", {}).get("error")
+    if isinstance(found, SettingError):
+        location += tuple(found.key.split(".")) if found.key else ()
+        message, next_step = found.problem, found.next_step
+    elif detail["type"] == "extra_forbidden":
         message = "unknown key" + _did_you_mean(location, model)
     elif detail["type"] == "missing":
         message = "required key is missing"
     elif isinstance(detail.get("input"), str | int | float | bool):
         message = f"{message} (got {detail['input']!r})"
-    return ConfigProblem(file, _line_of(location, lines), ".".join(location), message)
+    return ConfigProblem(file, _line_of(location, lines), ".".join(location), message, next_step)
 
 
 def _line_of(location: tuple[str, ...], lines: Lines) -> int | None:

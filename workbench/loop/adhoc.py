@@ -43,7 +43,7 @@ def typed_card(
     All rows are used, none is held out, but for a card by name that is among `taken`: somebody else's. The name of any
     other is none of `taken`. Files are relative to the working directory. Raises UsageError if it is none of these.
     """
-    if datasets_dir is not None and _means_card(typed, project / datasets_dir):
+    if datasets_dir is not None and means_card(typed, project / datasets_dir):
         card = load_card(project, datasets_dir, typed)
         return card if card.name in taken else card.model_copy(update={"heldout_fraction": 0})
     source, name = _source(typed, entry)
@@ -74,8 +74,8 @@ def _files_of(card: Card, project: Path) -> list[Path]:
     return found
 
 
-def _means_card(typed: str, directory: Path) -> bool:
-    """Whether it is no hub set and no file, but the name of a card, or at least could be one."""
+def means_card(typed: str, directory: Path) -> bool:
+    """Whether it is no hub set and no file, but the name of a card in `directory`, or at least could be one."""
     if typed.startswith(_HUB) or Path(typed).exists() or _WILDCARD.search(typed):
         return False
     return (directory / f"{typed}.yaml").is_file() or not re.search(r"[./\\]", typed)

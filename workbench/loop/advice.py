@@ -22,6 +22,7 @@ from workbench.models.architecture import Architecture, published_architectures
 from workbench.models.machine import Machine
 from workbench.models.memory import MemoryParts, TrainingSetting, estimate, trained_parameters
 from workbench.models.published import PUBLISHED
+from workbench.report.numbers import counted
 from workbench.train.defaults import dropout_of, steps_of
 
 USABLE_SHARE = 0.95
@@ -130,7 +131,8 @@ class Advice:
 def advise(
     architecture: Architecture, machine: Machine, data: DatasetFacts | None = None, max_length: int | None = None
 ) -> Advice:
-    """Advice on training `architecture` on `machine` with `data`; sequences as long as the data's, or `max_length`."""
+    """Advice on training `architecture` on `machine` with `data`; sequences as long as the data's, or `max_length`, but
+    never longer than the model was made for."""
     basis = _basis(architecture, machine, data, max_length)
     recommendation = _recommend(architecture, machine, data, basis)
     shown = recommendation.setting if recommendation else replace(basis, batch_size=1)
@@ -142,7 +144,10 @@ def advise(
         methods=tuple(_all_methods(architecture, machine, shown)),
         recommendation=recommendation,
         instead=() if recommendation else tuple(_that_fit(architecture, machine, data, basis)),
-        cautions=tuple(_cautions(architecture, data, basis)) if data else (),
+        cautions=(
+            *_device_cautions(architecture, machine, max_length),
+            *(_data_cautions(architecture, data) if data else ()),
+        ),
     )
 
 
@@ -154,7 +159,7 @@ def _basis(
     if length is None:
         needed = data.length_of(_COVERED) if data else _DEFAULT_LENGTH
         length = -(-needed // _LENGTH_STEP) * _LENGTH_STEP
-        length = min(length, architecture.max_positions or length)
+    length = min(length, architecture.max_positions or length)
     answered = data.answer_tokens / data.tokens if data else 1.0
     return TrainingSetting(
         method="qlora",
@@ -274,12 +279,33 @@ def _fits(parts: MemoryParts, machine: Machine) -> bool:
     return parts.total <= USABLE_SHARE * machine.memory_bytes
 
 
-def _cautions(architecture: Architecture, data: DatasetFacts, basis: TrainingSetting) -> Iterator[Caution]:
+def _device_cautions(architecture: Architecture, machine: Machine, max_length: int | None) -> Iterator[Caution]:
+    """What was asked for and is not there."""
+    context = architecture.max_positions
+    if context and max_length is not None and max_length > context:
+        yield Caution(
+            f"--max-length {max_length:,} is beyond the {context:,} tokens the model was made for, so advice is for "
+            f"{context:,}",
+            "cut longer rows into parts, or take a model with a longer context",
+        )
+    if not machine.has_bf16:
+        yield Caution(
+            f"{machine.name} has no bf16: the base is kept in it, products are made in fp16 or emulated, and neither "
+            "the speed nor the accuracy of that was measured",
+            "try make gpu-check there, or take a GPU of a later generation (Ampere or newer)",
+        )
+
+
+def _rows(number: int, one: str, several: str) -> str:
+    return f"{counted(number, 'row')} {one if number == 1 else several}"
+
+
+def _data_cautions(architecture: Architecture, data: DatasetFacts) -> Iterator[Caution]:
     """Where something cheaper should be tried first; the rules and their sources stand in docs/advice.md."""
     usable = len(data.lengths)
     if usable < 50:
         yield Caution(
-            f"{usable} rows are too few to learn from, and too few to see whether anything was learned",
+            f"{_rows(usable, 'is', 'are')} too few to learn from, and too few to see whether anything was learned",
             "put the best three to five of them into the prompt as examples, and score that as an arm with a "
             "system_prompt",
         )
@@ -317,8 +343,9 @@ def _cautions(architecture: Architecture, data: DatasetFacts, basis: TrainingSet
         )
     if architecture.max_positions and (longer := sum(one > architecture.max_positions for one in data.lengths)):
         yield Caution(
-            f"{longer:,} rows are longer than the {architecture.max_positions:,} tokens the model was made for",
+            f"{_rows(longer, 'is', 'are')} longer than the {architecture.max_positions:,} tokens the model was made "
+            "for",
             "cut them into parts, or take a model with a longer context",
         )
     if data.unusable:
-        yield Caution(f"{data.unusable:,} rows have no answer that could be learned", "workbench curate FILE")
+        yield Caution(f"{_rows(data.unusable, 'has', 'have')} no answer that could be learned", "workbench curate FILE")

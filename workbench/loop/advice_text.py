@@ -1,13 +1,17 @@
 """Advice as one document, and as a page for a terminal.
 
-    advice_document(advice, duration)  ->  {"model": {...}, "methods": [...], "recommendation": {...}, ...}
-    render_advice(advice, duration)    ->  "llama-3-8b: llama, 8.03 B parameters, licence llama3\\n..."
+    advice_document(advice, duration, ["run"])  ->  {"model": {...}, "methods": [...], "recommendation": {...}, ...}
+    render_advice(advice, duration, ["run"])    ->  "llama-3-8b: llama, 8.03 B parameters, licence llama3\\n..."
+
+The last argument is how `workbench` is told to train on the data that was looked at, without the settings:
+["run", "--set", "data=[tickets]"] for a card, ["train", "--data", "tickets.jsonl"] for a file.
 """
 
 from __future__ import annotations
 
 import shlex
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,12 +21,13 @@ from workbench.loop.dataset_facts import DatasetFacts
 from workbench.loop.training_time import Duration
 from workbench.models.architecture import UNKNOWN_LICENCE
 from workbench.models.memory import GIB, MemoryParts
+from workbench.report.numbers import counted
 
 _WIDTH = 110
 _PARTS = ("weights", "trained", "gradients", "optimizer", "activations", "logits", "buffers", "overhead")
 
 
-def advice_document(advice: Advice, duration: Duration | None) -> dict[str, Any]:
+def advice_document(advice: Advice, duration: Duration | None, training: Sequence[str] = ("run",)) -> dict[str, Any]:
     """All numbers; memory in bytes."""
     model, found = advice.architecture, advice.recommendation
     return {
@@ -51,16 +56,16 @@ def advice_document(advice: Advice, duration: Duration | None) -> dict[str, Any]
             }
             for one in advice.methods
         ],
-        "recommendation": None if found is None else _recommended(found),
+        "recommendation": None if found is None else _recommended(found, training),
         "time": None if duration is None else asdict(duration),
         "instead": [asdict(one) for one in advice.instead],
         "cautions": [asdict(one) for one in advice.cautions],
     }
 
 
-def render_advice(advice: Advice, duration: Duration | None) -> str:
+def render_advice(advice: Advice, duration: Duration | None, training: Sequence[str] = ("run",)) -> str:
     """The same for people, at most 120 columns."""
-    blocks = [_facts(advice), _cautioned(advice), _table(advice), _recommendation(advice, duration)]
+    blocks = [_facts(advice), _cautioned(advice), _table(advice), _recommendation(advice, duration, training)]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -69,16 +74,17 @@ def _facts(advice: Advice) -> str:
     licence = "unknown: look it up before you use it" if model.licence == UNKNOWN_LICENCE else model.licence
     said = {
         "model": f"{model.name}: {model.model_type}, {_count(model.parameters)} parameters, "
-        f"{model.layers} layers, licence {licence}",
+        f"{counted(model.layers, 'layer')}, licence {licence}",
         "shapes": model.source,
-        "machine": f"{advice.machine.name}, {advice.machine.memory_bytes / GIB:.0f} GiB",
+        "machine": f"{advice.machine.name}, {advice.machine.memory_bytes / GIB:.3g} GiB",
     }
     if advice.data is not None:
         data = advice.data
         lengths = ", ".join(f"{name} {data.length_of(share):,}" for name, share in (("half", 0.5), ("99%", 0.99)))
         said["data"] = (
-            f"{data.name}: {data.rows:,} rows ({data.documents:,} documents), {data.tokens:,} tokens, "
-            f"{data.answer_tokens:,} of them learned; tokens per row: {lengths} or fewer, longest {data.lengths[-1]:,} "
+            f"{data.name}: {counted(data.rows, 'row')} ({counted(data.documents, 'document')}), "
+            f"{counted(data.tokens, 'token')}, {data.answer_tokens:,} of them learned; "
+            f"tokens per row: {lengths} or fewer, longest {data.lengths[-1]:,} "
             f"({data.counted_by})"
         )
     return "\n".join(line for key, text in said.items() for line in _wrapped(text, f"{key:<8} "))
@@ -98,8 +104,8 @@ def _table(advice: Advice) -> str:
     shown = advice.setting
     checkpointing = ", gradient checkpointing" if shown.gradient_checkpointing else ""
     head = (
-        f"Memory in GiB at the peak of a step: length {shown.length}, {shown.batch_size} sequences at a time, "
-        f"rank {shown.rank}{checkpointing}"
+        f"Memory in GiB at the peak of a step: length {shown.length}, "
+        f"{counted(shown.batch_size, 'sequence')} at a time, rank {shown.rank}{checkpointing}"
     )
     columns = ("weights", "trained", "grad", "moments", "activ.", "logits", "buffers", "process")
     rows = [f"{'method':<9} {'base':<5} {'learned':>8} " + " ".join(f"{name:>8}" for name in columns) + "    total"]
@@ -113,11 +119,11 @@ def _row(one: MethodAdvice) -> str:
     return f"{one.method:<9} {base:<5} {_count(one.trained_parameters):>8} {values} {_gib(one.parts.total):>8}  {fits}"
 
 
-def _recommendation(advice: Advice, duration: Duration | None) -> str:
+def _recommendation(advice: Advice, duration: Duration | None, training: Sequence[str]) -> str:
     found = advice.recommendation
     if found is None:
         room = advice.machine.memory_bytes / GIB
-        lines = [f"Nothing fits into {room:.0f} GiB, not even one sequence at a time."]
+        lines = [f"Nothing fits into {room:.3g} GiB, not even one sequence at a time."]
         if advice.instead:
             lines.append("Published models that do, with the same data:")
         lines += [
@@ -130,15 +136,20 @@ def _recommendation(advice: Advice, duration: Duration | None) -> str:
     for reason in found.reasons:
         lines += _wrapped(reason, "  - ")
     if advice.data is not None:
-        steps = f"{found.steps:,} steps of {found.effective_batch} rows, the default for so many rows"
+        of_rows = f"{counted(found.steps, 'step')} of {counted(found.effective_batch, 'row')}"
+        steps = f"{of_rows}, the default for so many rows"
         lines += _wrapped(steps, "  - ")
     if duration is not None:
-        took = "time unknown" if duration.seconds is None else f"about {_duration(duration.seconds)}"
+        took = "time unknown" if duration.seconds is None else _duration(duration.seconds)
         said = f"{took} ({duration.source}); {duration.flops:.1e} operations"
         lines += _wrapped(said, "  - ")
-    settings = (shlex.quote(f"{key}={_yaml(value)}") for key, value in found.settings.items())
-    lines.append("workbench run " + " ".join(f"--set {setting}" for setting in settings))
+    lines.append(_command(found, training))
     return "\n".join(lines)
+
+
+def _command(found: Recommendation, training: Sequence[str]) -> str:
+    settings = (word for key, value in found.settings.items() for word in ("--set", f"{key}={_yaml(value)}"))
+    return shlex.join(("workbench", *training, *settings))
 
 
 def _wrapped(text: str, lead: str) -> list[str]:
@@ -148,7 +159,7 @@ def _wrapped(text: str, lead: str) -> list[str]:
     return [lead + first, *(" " * len(lead) + line for line in more)]
 
 
-def _recommended(found: Recommendation) -> dict[str, Any]:
+def _recommended(found: Recommendation, training: Sequence[str]) -> dict[str, Any]:
     return {
         "settings": found.settings,
         "effective_batch": found.effective_batch,
@@ -156,6 +167,7 @@ def _recommended(found: Recommendation) -> dict[str, Any]:
         "bytes": _parts(found.parts),
         "total_bytes": found.parts.total,
         "reasons": list(found.reasons),
+        "command": _command(found, training),
     }
 
 
@@ -196,8 +208,10 @@ def _yaml(value: str | int | bool) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "less than a second"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"about {seconds:.0f} s"
     if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"

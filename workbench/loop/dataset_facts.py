@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from workbench.core.cards import BuilderSource, Card
+from workbench.core.cards import BuilderSource, Card, FileSource
 from workbench.core.config import ModelConfig
 from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError
 from workbench.core.records import Quarantined, Record
@@ -26,8 +27,14 @@ from workbench.models.token_counts import TokenCounter
 
 _ENDLESS = 1 << 40
 _BATCH_ROWS = 1000
-_CHARACTERS_PER_TOKEN = 4
-"""For English text and a vocabulary of 50,000 or more; used only where no tokenizer can be had."""
+_BYTES_PER_TOKEN = 4
+"""Of UTF-8; used only where no tokenizer can be had. The usual rule for English, where a character is a byte; a
+Cyrillic letter counts as half a token and a Chinese character as three quarters of one, which nothing here measured."""
+_RULE = f"{_BYTES_PER_TOKEN} bytes of UTF-8 per token, a rule for English"
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
+"""Scripts written without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese."""
 _LARGE_GGUF_BYTES = 1 << 30
 """A GGUF file's tokenizer is had by converting the file; beyond this size advice does not do it."""
 _MANY_ANSWERS = 1000
@@ -81,14 +88,20 @@ def dataset_facts(
     tally, seen = Tally(), _Seen()
     counter = _counter(model, project)
     records = _records(card, project, tally)
-    while rows := list(islice(records, _BATCH_ROWS)):
-        seen.add(rows, counter)
-        on_rows(tally.rows)
+    try:
+        while rows := list(islice(records, _BATCH_ROWS)):
+            seen.add(rows, counter)
+            on_rows(tally.rows)
+    except IncompleteError as error:
+        if error.next_step is not None:
+            raise
+        step = "name data that has rows which can be read"
+        raise IncompleteError(error.problem, where=_place(card), next_step=step) from error
     if not seen.lengths:
         raise IncompleteError(
             f"there is nothing to learn from: {tally.records} rows were read, {tally.quarantined} could not be, "
             f"{seen.unusable} have no answer",
-            where=card.name,
+            where=_place(card),
             next_step="look at the rows: workbench curate FILE --dry-run",
         )
     return DatasetFacts(
@@ -102,9 +115,36 @@ def dataset_facts(
         answer_tokens=seen.answer_tokens,
         distinct_answers=len(seen.answers),
         copied=seen.copied,
-        counted_by=f"{_CHARACTERS_PER_TOKEN} characters per token" if counter is None else counter.name,
+        counted_by=_RULE if counter is None else counter.name,
         has_template=seen.has_template,
     )
+
+
+def stands_in(answer: str, prompt: str) -> bool:
+    """Whether the prompt has the answer as whole words: "no" does not stand in "know", nor "3" in "2013"."""
+    at = prompt.find(answer)
+    while at >= 0:
+        if not _splits_word(prompt, at) and not _splits_word(prompt, at + len(answer)):
+            return True
+        at = prompt.find(answer, at + len(answer))
+    return False
+
+
+def _splits_word(text: str, at: int) -> bool:
+    return 0 < at < len(text) and _in_word(text[at - 1]) and _in_word(text[at])
+
+
+def _in_word(character: str) -> bool:
+    return (character.isalnum() or character == "_") and not _UNSPACED.match(character)
+
+
+def _rough_tokens(text: str) -> int:
+    return -(-len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
+
+
+def _place(card: Card) -> str:
+    """The file, as far as there is one, else the name: who typed a file knows of no card."""
+    return card.source.path if isinstance(card.source, FileSource) else card.name
 
 
 def _records(card: Card, project: Path, tally: Tally) -> Iterator[Record]:
@@ -171,7 +211,7 @@ class _Seen:
                 self._compare(record.prompt(), record.answer().strip())
 
     def _compare(self, prompt: str, answer: str) -> None:
-        self.copied += bool(answer) and answer in prompt
+        self.copied += bool(answer) and stands_in(answer, prompt)
         if len(self.answers) < _MANY_ANSWERS:
             self.answers.add(hashlib.blake2b(answer.encode("utf-8", "surrogatepass"), digest_size=12).digest())
 
@@ -183,5 +223,5 @@ def _counts(records: Sequence[Record], counter: TokenCounter | None) -> Iterator
             yield found.prompt, found.answer, found.problem
         return
     for record in records:
-        prompt, answer = (-(-len(text) // _CHARACTERS_PER_TOKEN) for text in (record.prompt(), record.answer()))
+        prompt, answer = (_rough_tokens(text) for text in (record.prompt(), record.answer()))
         yield prompt, answer, None if answer else "no_answer"

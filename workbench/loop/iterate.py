@@ -11,6 +11,7 @@ be told from longer training.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from workbench.loop.plan import (
 
 SPLIT = "curate:development"
 _DEVELOPMENT = "development"
+ROUND_ARM = r"(?:development-)?round-(\d+)(?:-s\d+)?"
+"""What the arms of rounds are called, and their scores on the development documents."""
 _PROBE_REQUESTS = 2
 """A teacher is tried with so many requests before it is asked for pairs."""
 
@@ -173,8 +176,8 @@ def _standing_arms(config: LoopConfig) -> tuple[ArmConfig, tuple[ArmConfig, ...]
         for pair in config.compare.pairs
         if pair.purpose == "noise" and pair.before == before and arms[pair.after].adapter == arms[before].adapter
     )
-    taken = {arms[before].name, *(arm.name for arm in noise)}
-    if clash := sorted(taken & {round_name(number) for number in range(config.iterate.rounds + 1)}):
+    taken = (arms[before].name, *(arm.name for arm in noise))
+    if clash := [name for name in taken if re.fullmatch(ROUND_ARM, name)]:
         raise UsageError(f"an arm is called {clash[0]}, as the rounds are", where="score.arms", next_step="rename it")
     return resolved(arms[before], config), tuple(resolved(arm, config) for arm in noise)
 

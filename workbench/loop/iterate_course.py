@@ -35,15 +35,16 @@ from workbench.core.parts import read_model, write_model, write_text
 from workbench.core.paths import Project
 from workbench.core.results import Comparison, MixSummary, SeededSuite, SuiteComparison, Verdict
 from workbench.core.stage import Artifact
-from workbench.loop.iterate import SPLIT, corrected, judged_suites, round_name
-from workbench.loop.iterate_text import render_iteration_markdown, spoken
+from workbench.loop.iterate import ROUND_ARM, SPLIT, corrected, judged_suites, round_name
+from workbench.loop.iterate_text import change, render_iteration_markdown, spoken
 from workbench.loop.plan import Node, read_scene
 from workbench.loop.registering import run_artifacts
 from workbench.loop.run import Ending
 from workbench.loop.runs import read_run
 from workbench.loop.scored import config_of
 
-_ROUND = re.compile(r"round-(\d+)")
+_ROUND = re.compile(rf"(?:mix|train|score|synth|gate|compare):(?:weaknesses-|gain-)?{ROUND_ARM}")
+"""Nodes of rounds; a dataset or arm whose name only contains such a word is none."""
 Artifacts = Mapping[str, Artifact]
 
 
@@ -76,7 +77,7 @@ class IterateCourse:
 
     def leaves_out(self, node: Node, artifacts: Artifacts) -> bool:
         """Nodes of rounds that do not take place."""
-        found = _ROUND.search(node.name)
+        found = _ROUND.fullmatch(node.name)
         stop = None if found is None else self.stopped(artifacts)
         return found is not None and stop is not None and int(found[1]) > stop.after
 
@@ -132,7 +133,7 @@ class IterateCourse:
             names = ", ".join(one.suite for one in verdict.decisive.suites if one.gated and one.state == "regressed")
             return Stop(number, "regressed", f"round {number} lost more than its margin on {names}")
         if number and not is_established(_gains(number, artifacts), self.config.gate.alpha):
-            return Stop(number, "no gain", f"the gain of round {number} over round {number - 1} is not established")
+            return Stop(number, "no gain", _no_gain(number, _gains(number, artifacts)))
         if number == self.config.iterate.rounds:
             return Stop(number, "rounds", "iterate.rounds allows no further one")
         return self._out_of_time(number, artifacts)
@@ -217,6 +218,15 @@ def is_established(gains: tuple[SeededSuite, ...], alpha: float) -> bool:
     return gained and not any(one.gain.high < 0 for one in comparable)
 
 
+def _no_gain(number: int, gains: tuple[SeededSuite, ...]) -> str:
+    """Why the gain of a round is not established: what got certainly worse, where something did."""
+    lost = [one for one in gains if not one.obstacles and one.gain.high < 0]
+    if not lost:
+        return f"the gain of round {number} over round {number - 1} is not established"
+    shown = ", ".join(f"{one.suite} ({change(one)})" for one in lost)
+    return f"round {number} is certainly worse than round {number - 1} on {shown}"
+
+
 def offered_round(rounds: tuple[Round, ...]) -> int | None:
     """The last round that passed the gate and is established over the one before it; None if there is none.
 
@@ -259,11 +269,11 @@ def _as_loop(number: int, artifacts: Artifacts) -> dict[str, Artifact]:
 
 def _shared(artifacts: Artifacts) -> dict[str, Artifact]:
     """Those that belong to no round."""
-    return {key: one for key, one in artifacts.items() if _ROUND.search(key) is None}
+    return {key: one for key, one in artifacts.items() if _ROUND.fullmatch(key) is None}
 
 
 def _of_round(number: int, artifacts: Artifacts) -> dict[str, Artifact]:
-    return {key: one for key, one in artifacts.items() if (found := _ROUND.search(key)) and int(found[1]) == number}
+    return {key: one for key, one in artifacts.items() if (found := _ROUND.fullmatch(key)) and int(found[1]) == number}
 
 
 def _seconds(artifacts: Artifacts) -> float:

@@ -42,8 +42,8 @@ def render_iteration_markdown(iteration: Iteration) -> str:
         f"{iteration.alpha:g}, Holm-corrected over the target suites; the rounds end at the first that is not "
         "established, so their order is fixed and needs no further correction."
         + (f" {iteration.seeds} trainings per round; gains by seed in brackets." if iteration.seeds > 1 else "")
-        + " Worst is the gated suite of another "
-        "role with the smallest gain, counted in its margins.",
+        + " Lost most elsewhere: the gated suite of another "
+        "role with the largest loss, counted in its margins.",
         "## Weak topics",
         f"Found on {found.documents} documents of {found.topics} topics (by {plain(found.by)}) that were set aside "
         "before the first training and never trained on, nor used for pairs or for any verdict. Topics of which none "
@@ -72,7 +72,7 @@ def _round_rows(iteration: Iteration) -> list[Row]:
     own, plain_interval = f"{iteration.confidence * 100:.4g}% CI", f"{(1 - iteration.alpha) * 100:.4g}% CI"
     rows: list[Row] = [
         ("round", "new pairs", "rows", "target suite", "gain", own, "over before", plain_interval, "p (Holm)",
-         "worst other", "verdict"),
+         "lost most elsewhere", "verdict"),
     ]  # fmt: skip
     for one in iteration.rounds:
         rows += _rows_of(one, offered=one.number == iteration.offered)
@@ -91,9 +91,9 @@ def _rows_of(one: Round, *, offered: bool) -> Iterator[Row]:
         yield (
             *(first if place == 0 else ("", "", "")),
             target.suite,
-            _change(target),
+            change(target),
             _limits(target),
-            "-" if over is None else _change(over) + _by_seed(over),
+            "-" if over is None else change(over) + _by_seed(over),
             "-" if over is None else _limits(over),
             "-" if over is None else _probability(over.p_better_holm),
             _worst(one.worst) if place == 0 else "",
@@ -129,10 +129,14 @@ def _judged(weak: Weaknesses) -> str:
 
 
 def _worst(worst: RoundGain | None) -> str:
-    return "-" if worst is None else f"{worst.suite} {_change(worst)}{_UNITS[worst.unit]}"
+    """The loss; `nothing` where all the other suites gained, `-` where there is no other."""
+    if worst is None:
+        return "-"
+    return f"{worst.suite} {change(worst)}{_UNITS[worst.unit]}" if worst.gain.value < 0 else "nothing"
 
 
-def _change(one: RoundGain | SeededSuite) -> str:
+def change(one: RoundGain | SeededSuite) -> str:
+    """A gain with its sign, in percentage points or in the metric's own unit: `+0.043`."""
     return _number(one, one.gain.value, "+")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.paths import Project
-from workbench.loop.runs import read_run
+from workbench.loop.runs import RESUMABLE, continuation, read_run
 
 LOCK_FD = "WORKBENCH_RUN_LOCK_FD"
 """Environment variable with the inherited descriptor of the run's lock."""
@@ -50,14 +50,12 @@ def spawn(project: Project, arguments: list[str], name: str = "run") -> str:
 def resume(project: Project, run: str) -> None:
     """Takes up a run that was stopped, killed or failed, as a job. UsageError if it is running or complete, or if only
     the command that started it can go on."""
-    from workbench.loop.run import RESUMABLE  # jobs is imported by run
-
     view = read_run(project, run)
     if view.status in ("running", "completed"):
         raise UsageError(f"run {run!r} is {view.status}: there is nothing to take up")
     if not view.command.startswith(RESUMABLE):
-        step = f"the same command again goes on where it was: {view.command}" if view.command else "start it again"
-        raise UsageError(f"run {run!r} is not a loop that can be taken up from here", next_step=step)
+        problem = f"run {run!r} is not a loop that can be taken up from here"
+        raise UsageError(problem, next_step=continuation(run, view.command))
     _start(project, run, ["run", "--resume", run])
 
 

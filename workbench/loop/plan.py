@@ -9,6 +9,7 @@ what it reads from outside: so the whole plan can be compared with the cache bef
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -463,7 +464,15 @@ def _with_adapter(draft: Draft, project: Path) -> Draft:
 
 
 def fingerprinted(drafts: list[Draft], project: Path) -> Plan:
-    """The plan of drafts that stand in an order in which every input comes first."""
+    """The plan of drafts that stand in an order in which every input comes first. UsageError for two of one name: the
+    artifact of one would be taken for the other's."""
+    counted = Counter(draft.name for draft in drafts)
+    if repeated := [name for name, times in counted.items() if times > 1]:
+        raise UsageError(
+            f"two nodes of the plan would be called {repeated[0]}",
+            where="score.arms",
+            next_step="give the arm or dataset behind one of them another name",
+        )
     registry = stages()
     done: dict[str, str] = {}
     nodes = []

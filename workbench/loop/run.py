@@ -52,9 +52,8 @@ from workbench.loop.plan import ABLATION, Node, Plan
 from workbench.loop.publish import publish
 from workbench.loop.registering import register_run
 from workbench.loop.registry import stages
+from workbench.loop.runs import continuation
 
-RESUMABLE = ("workbench run", "workbench demo", "workbench ablate", "workbench iterate", "workbench sweep")
-"""Commands whose runs `workbench run --resume` continues: their configuration is a whole loop."""
 RunStatus = Literal["completed", "failed", "cancelled"]
 
 
@@ -173,9 +172,10 @@ class _Execution:
                 self.run_id, exit_code, status, message, tuple(cached), tuple(ran), artifacts, verdict, report
             )
 
+        go_on = continuation(self.run_id, self.command)
         for node in self.plan.nodes:
             if self.cancelled():
-                return ended("cancelled", ExitCode.TERMINATED, f"stopped before {node.name}; {self._continue()}")
+                return ended("cancelled", ExitCode.TERMINATED, f"stopped before {node.name}; {go_on}")
             if self.course is not None and self.course.leaves_out(node, artifacts):
                 continue
             found = store.find(node.stage, node.fingerprint)
@@ -194,7 +194,7 @@ class _Execution:
             else:
                 outcome = self._run_node(store, node, artifacts)
                 if isinstance(outcome, Cancelled):
-                    return ended("cancelled", ExitCode.TERMINATED, f"stopped in {node.name}; {self._continue()}")
+                    return ended("cancelled", ExitCode.TERMINATED, f"stopped in {node.name}; {go_on}")
                 if isinstance(outcome, Failed):
                     self.emit(NodeFailed(node=node.name, message=outcome.message, exit_code=outcome.exit_code))
                     return ended("failed", outcome.exit_code, f"{node.name}: {outcome.message}")
@@ -235,11 +235,6 @@ class _Execution:
         except WorkbenchError as error:
             advice = f"{error}\n  afterwards: workbench adapters register {self.run_id}"
             self.emit(NodeMessage(node="adapters", level="warning", message=advice))
-
-    def _continue(self) -> str:
-        if self.command.startswith(RESUMABLE):
-            return f"continue with: workbench run --resume {self.run_id}"
-        return f"the same command again continues, and takes from the cache what was finished: {self.command}"
 
     def _run_node(
         self, store: ArtifactStore, node: Node, artifacts: dict[str, Artifact]

@@ -23,6 +23,8 @@ from workbench.core.events import (
 )
 from workbench.core.paths import Project
 
+RESUMABLE = ("workbench run", "workbench demo", "workbench ablate", "workbench iterate", "workbench sweep")
+"""Commands whose runs `workbench run --resume` continues: their configuration is a whole loop."""
 RunStatus = Literal["running", "completed", "failed", "cancelled", "killed"]
 NodeStatus = Literal["pending", "running", "cached", "done", "failed"]
 
@@ -78,7 +80,7 @@ def read_run(project: Project, run: str) -> RunView:
     events, _ = read_events(directory / "events.jsonl")
     view = RunView(
         run=run,
-        status="running" if alive else "killed",
+        status="running",
         created_at=str(plan.get("created_at", "")),
         pid=None,
         exit_code=None,
@@ -92,9 +94,17 @@ def read_run(project: Project, run: str) -> RunView:
     for event in events:
         view = _after(view, event)
     if view.status == "running" and not alive:
-        message = f"the process is gone; continue with: workbench run --resume {run}"
-        return replace(view, status="killed", message=message)
+        return replace(view, status="killed", message=f"the process is gone; {continuation(run, view.command)}")
     return view
+
+
+def continuation(run: str, command: str) -> str:
+    """How a run goes on that `command` started and that did not end as it should."""
+    if command.startswith(RESUMABLE):
+        return f"continue with: workbench run --resume {run}"
+    if not command:
+        return "start it again"
+    return f"the same command again goes on where it was: {command}"
 
 
 def _without_plan(directory: Path, alive: bool) -> RunView:

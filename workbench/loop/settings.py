@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from workbench.core.yamlfile import Lines, load_mapping, load_model, validate
 
 PROJECT_FILE = "workbench.yaml"
 _PREFIX = "WORKBENCH_"
+_SET = "--set"
 CardOrSuite = TypeVar("CardOrSuite", Card, Suite)
 
 
@@ -53,7 +55,8 @@ def with_settings(
         below = _merged(below, project_values)
     below = {section: below[section] for section in sections if section in below}
     typed = _typed(overrides, environment)
-    return _validated(_merged(below, values), typed, file=str(project_file), lines=lines)
+    file = str(project_file) if project_file.is_file() else ""
+    return _validated(_merged(below, values), typed, file=file, lines=lines)
 
 
 def _user_values() -> dict[str, Any]:
@@ -66,7 +69,7 @@ def _user_values() -> dict[str, Any]:
 
 
 def _typed(overrides: Sequence[str], environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    return _environment_settings(environment) + [("--set", *_key_and_text(setting)) for setting in overrides]
+    return _environment_settings(environment) + [(_SET, *_key_and_text(setting)) for setting in overrides]
 
 
 def _validated(values: dict[str, Any], typed: Sequence[tuple[str, str, str]], *, file: str, lines: Lines) -> LoopConfig:
@@ -76,20 +79,25 @@ def _validated(values: dict[str, Any], typed: Sequence[tuple[str, str, str]], *,
     try:
         return validate(values, LoopConfig, file=file, lines=lines)
     except ConfigErrors as errors:
-        raise ConfigErrors([_traced(problem, typed) for problem in errors.problems]) from None
+        raise ConfigErrors([_traced(problem, typed, lines) for problem in errors.problems]) from None
 
 
-def _traced(problem: ConfigProblem, typed: Sequence[tuple[str, str, str]]) -> ConfigProblem:
+def _traced(problem: ConfigProblem, typed: Sequence[tuple[str, str, str]], lines: Lines) -> ConfigProblem:
+    """Names no file where the value was typed, or where the file does not have it and something of its section was
+    typed."""
     for where, key, _ in typed:
         if f"{problem.key}.".startswith(f"{key}."):
-            return ConfigProblem(where, None, problem.key, problem.message)
+            return replace(problem, file="" if where == _SET else where, line=None)
+    section = problem.key.partition(".")[0]
+    if tuple(problem.key.split(".")) not in lines and any(key.startswith(f"{section}.") for _, key, _ in typed):
+        return replace(problem, file="", line=None)
     return problem
 
 
 def _key_and_text(setting: str) -> tuple[str, str]:
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        raise UsageError(f"expected key=value, got {setting!r}", where="--set", next_step="--set train.max_steps=30")
+        raise UsageError(f"expected key=value, got {setting!r}", where=_SET, next_step="--set train.max_steps=30")
     return key, text
 
 

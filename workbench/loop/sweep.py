@@ -110,6 +110,10 @@ class _Placed:
 
     drafts: list[Draft]
     _names: dict[str, str] = field(default_factory=dict)
+    _taken: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._taken = {draft.name for draft in self.drafts}
 
     def add(self, draft: Draft, found_as: Mapping[str, str] | None = None, label: str = "") -> str:
         """Adds the node and returns its name, which has `label` where its own is taken.
@@ -120,11 +124,11 @@ class _Placed:
         asked = {renamed.get(name, name): draft.known_as.get(name, name) for name in draft.inputs}
         key = json.dumps([draft.stage, draft.config.model_dump(mode="json"), sorted(asked.items())], sort_keys=True)
         if key not in self._names:
-            taken = {other.name for other in self.drafts}
-            name = draft.name if draft.name not in taken else f"{draft.name}:{label}"
+            name = draft.name if draft.name not in self._taken else f"{draft.name}:{label}"
             known_as = {name: asked_for for name, asked_for in asked.items() if name != asked_for}
             self.drafts.append(replace(draft, name=name, inputs=inputs, known_as=known_as))
             self._names[key] = name
+            self._taken.add(name)
         return self._names[key]
 
 

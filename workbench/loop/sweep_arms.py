@@ -12,7 +12,7 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.core.config import LoopConfig
@@ -53,9 +53,12 @@ def combinations(config: LoopConfig) -> Combinations:
     be trained, if two are the same, or if arms would differ in how evaluation documents are kept out of them."""
     axes = config.sweep.axes
     size = math.prod(len(values) for values in axes.values())
-    if config.sweep.random is None and size > _MOST:
-        advice = "draw some of them: --random 20, or sweep fewer values"
-        raise UsageError(f"{size} combinations", where="sweep.axes", next_step=advice)
+    if (wanted := min(size, config.sweep.random or size)) > _MOST:
+        raise UsageError(
+            f"{wanted} combinations are more than the {_MOST} that are compared with each other at most",
+            where="sweep.axes",
+            next_step="draw some of them: --random 20, or sweep fewer values",
+        )
     arms: list[Combination] = []
     impossible: list[str] = []
     for values in _drawn(config, size):
@@ -65,8 +68,13 @@ def combinations(config: LoopConfig) -> Combinations:
         else:
             impossible.append(f"{arm.name}: {problem.problem}")
     if not arms:
-        raise UsageError("no combination can be trained:\n" + "\n".join(impossible), where="sweep.axes")
-    _refuse_equal(arms)
+        more = f"; and {len(impossible) - 3} more" if len(impossible) > 3 else ""
+        raise UsageError(
+            f"no combination can be trained: {'; '.join(impossible[:3])}{more}",
+            where="sweep.axes",
+            next_step="sweep other values, or change what they do not go together with",
+        )
+    _refuse_equal(axes, arms)
     _refuse_without_effect(axes, arms)
     _refuse_other_decontamination(arms)
     undrawn = size - len(arms) - len(impossible)
@@ -110,7 +118,7 @@ def _combination(config: LoopConfig, settings: Mapping[str, Any], taken: set[str
 def _about(problem: ConfigProblem, settings: Mapping[str, Any]) -> ConfigProblem:
     """A problem that pydantic puts on a whole section is one of the keys swept in it."""
     swept = [key for key in settings if key.startswith(f"{problem.key}.")]
-    return ConfigProblem(problem.file, problem.line, swept[0] if swept else problem.key, problem.message)
+    return replace(problem, key=swept[0] if swept else problem.key)
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
@@ -165,12 +173,17 @@ def _problem(config: LoopConfig) -> UsageError | None:
     return None
 
 
-def _refuse_equal(arms: Sequence[Combination]) -> None:
+def _refuse_equal(axes: Mapping[str, Sequence[Any]], arms: Sequence[Combination]) -> None:
     seen: dict[str, str] = {}
     for arm in arms:
         text = json.dumps(arm.settings, sort_keys=True)
         if text in seen:
-            raise UsageError(f"{seen[text]} and {arm.name} are the same settings", where="sweep.axes")
+            values = "; ".join(f"{key}: {', '.join(map(str, tried))}" for key, tried in axes.items())
+            raise UsageError(
+                f"two combinations are the same settings, {seen[text]}",
+                where="sweep.axes",
+                next_step=f"leave one of the equal values out ({values})",
+            )
         seen[text] = arm.name
 
 

@@ -40,20 +40,21 @@ class Budget:
     def __call__(self, node: Node) -> str | None:
         """Why to stop before this node, which is not in the cache; None to go on.
 
-        IncompleteError if the budget does not even cover the first arm."""
+        IncompleteError if the budget does not even cover what comes before the first answer."""
         if node.name not in self.groups or node.name in self._begun:
             return None
         group = self.groups[node.name]
         left = [one for one in group if self.store.find(one.stage, one.fingerprint) is None]
         trainings = sum(one.stage == "train" for one in left)
         if (problem := self._problem(left, trainings)) is not None:
-            if not self._begun:
+            if group == next(iter(self.groups.values())):
                 raise IncompleteError(
                     f"the budget of {self.sweep.budget} does not cover the first arm: {problem}",
                     where="sweep.budget",
                     next_step="raise it, or make a training shorter (train.max_steps)",
                 )
-            return f"the budget of {self.sweep.budget} ends here: {problem}; the same command goes on"
+            further = "the same command goes on" if self._begun else "a larger budget goes on (--budget)"
+            return f"the budget of {self.sweep.budget} ends here: {problem}; {further}"
         self.trainings += trainings
         self._begun |= {one.name for one in group}
         return None
@@ -69,7 +70,7 @@ class Budget:
         expected = self._expected_s(left)
         if used + expected <= limit:
             return None
-        return f"{used / 60:.1f} min are used, and {counted} would take about {expected / 60:.1f} min"
+        return f"{_spoken(used)} are used, and {counted} would take about {_spoken(expected)}"
 
     def _expected_s(self, left: list[Node]) -> float:
         """By earlier nodes with the same settings, else by the mean of this sweep's; 0 while nothing was measured."""
@@ -83,6 +84,10 @@ class Budget:
                 alike = sum(own) / len(own) if own else 0.0
             total += alike
         return total
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def groups_of(plan: Plan) -> dict[str, tuple[Node, ...]]:

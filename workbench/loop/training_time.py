@@ -17,6 +17,7 @@ from workbench.loop.advice import Advice
 from workbench.loop.artifacts import ArtifactStore
 from workbench.models.machine import measured_flops
 from workbench.models.memory import step_flops
+from workbench.report.numbers import counted
 
 CPU_SHARE = 0.25
 """Share of the rate of large products that a whole training reaches on a CPU; measured with SmolLM2-135M, NF4."""
@@ -59,7 +60,8 @@ def expected_time(advice: Advice, project: Project, *, here: bool) -> Duration |
 
 
 def _told(pace: TrainSummary) -> str:
-    return f"measured: {pace.steps:,} steps of {pace.method} on {pace.base} in this project took {pace.seconds:,.0f} s"
+    done = f"{counted(pace.steps, 'step')} of {pace.method} on {pace.base}"
+    return f"measured: {done} in this project took {pace.seconds:,.0f} s"
 
 
 def _earlier(advice: Advice, project: Project) -> TrainSummary | None:

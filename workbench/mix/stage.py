@@ -137,7 +137,7 @@ def _synthetic(inputs: Inputs) -> list[Artifact]:
 
 
 def _refuse_unknown_shares(config: MixNode, table: RowTable) -> None:
-    if unknown := [name for name in config.mix.shares if name not in table.names]:
+    if unknown := [name for name in config.mix.shares if name not in {*table.names, *table.unfit}]:
         listed = ", ".join(sorted(table.names)) or "none"
         raise UsageError(f"no source {', '.join(map(repr, unknown))}; sources: {listed}", where="mix.shares")
     if twice := [name for name in config.mix.shares if name in config.mix.replay.datasets]:
@@ -151,16 +151,16 @@ def _refuse_unknown_shares(config: MixNode, table: RowTable) -> None:
 def _refuse_unfit(config: MixNode, table: RowTable) -> None:
     """IncompleteError if a source that is used has rows that the objective does not learn from."""
     used = {*config.mix.shares, *config.mix.replay.datasets} if config.mix.shares else None
-    counts: Counter[RowKind] = Counter()
-    for name, kinds in table.unfit.items():
-        if used is None or name in used:
-            counts.update(kinds)
-    if not counts:
+    unfit = {name: kinds for name, kinds in table.unfit.items() if used is None or name in used}
+    if not unfit:
         return
+    counts: Counter[RowKind] = Counter()
+    for kinds in unfit.values():
+        counts.update(kinds)
     counts.update({kind: len(table) for kind in OBJECTIVES[config.objective].rows[:1] if len(table)})
     problem = rows_problem(config.objective, counts)
     assert problem is not None
-    sources = ", ".join(sorted(table.unfit))
+    sources = ", ".join(sorted(unfit))
     raise IncompleteError(f"{problem[0]} ({sources})", where="train.objective", next_step=problem[1])
 
 

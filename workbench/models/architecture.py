@@ -39,6 +39,7 @@ _MAX_CONFIG_BYTES = 4_000_000
 _LICENCE_LINE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 _LICENCE_LENGTH = 60
 """A longer one is the licence's text, not its name."""
+_MESSAGE_LENGTH = 300
 _LOOKUP_TIMEOUT_S = 10.0
 
 
@@ -171,7 +172,7 @@ def _known(ref: str) -> Iterator[None]:
     except WorkbenchError:
         raise
     except (StrictDataclassError, TypeError, AttributeError, RuntimeError, ZeroDivisionError, OverflowError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        said = " ".join(str(error).split())[:_MESSAGE_LENGTH] or type(error).__name__
         raise UsageError(
             f"no model can be built from the configuration of {ref!r}: {said}",
             where="model.ref",
@@ -186,6 +187,7 @@ def _measured(ref: str, config: Any, licence: str, source: str) -> Architecture:
 
     with readable(ref), _known(ref):
         text = config.get_text_config()
+        _refuse_encoder(ref, config)
         _refuse_absurd(ref, text)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
@@ -212,6 +214,19 @@ def _measured(ref: str, config: Any, licence: str, source: str) -> Architecture:
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             licence=licence,
             source=source,
+        )
+
+
+def _refuse_encoder(ref: str, config: Any) -> None:
+    """transformers builds a causal model of BERT and its kin too; without `is_decoder` tokens see those behind them."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    is_encoder = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if is_encoder or getattr(config, "is_encoder_decoder", False):
+        raise UsageError(
+            f"{ref!r} is of the family {config.model_type}, which has an encoder: no causal language model",
+            where="model.ref",
+            next_step="take a model that writes text from left to right, such as llama, qwen2 or mistral",
         )
 
 

@@ -20,17 +20,21 @@ _MEASURED_S = 0.4
 _ROWS = 1024
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gb|gib)?", re.IGNORECASE)
 _MAX_GIB = 100_000
-_NAMED_GPUS: dict[str, tuple[int, float]] = {
-    "t4": (16, 65e12),
+_NAMED_GPUS: dict[str, tuple[float, float]] = {
+    "t4": (14.5, 65e12),
     "rtx-3090": (24, 71e12),
     "rtx-4090": (24, 165.2e12),
-    "l4": (24, 121e12),
+    "l4": (22.0, 121e12),
     "a100-40gb": (40, 312e12),
     "a100-80gb": (80, 312e12),
     "h100-80gb": (80, 989.4e12),
 }
-"""GiB, and dense 16-bit tensor operations per second with fp32 accumulation, from NVIDIA's data sheets (T4, L4, A100,
-H100 SXM) and architecture white papers (GA102 for the RTX 3090, Ada for the RTX 4090). The T4 has no bf16."""
+"""GiB, and dense 16-bit tensor operations per second with fp32 accumulation. The latter from NVIDIA's data sheets (T4,
+L4, A100, H100 SXM) and architecture white papers (GA102 for the RTX 3090, Ada for the RTX 4090). Memory, not measured
+here: what the card is sold with, but for the T4 (16) and the L4 (24), of which error correction takes a part: there
+what PyTorch calls the capacity when memory runs out, as others report it (14.56 to 14.76 and 22.03 to 22.17 GiB)."""
+_WITHOUT_BF16 = ("t4", "tesla-t4")
+"""Of the named ones: the Turing generation computes in fp16 alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,16 @@ class Machine:
     memory_bytes: int
     flops: float | None = None
     """Peak of 16-bit matrix products per second; None where nobody knows."""
+    has_bf16: bool = True
+    """Whether it multiplies in bf16. Of a GPU of which only the memory is known, that is taken for granted."""
 
 
 def named_gpu(typed: str) -> Machine:
     """The GPU that was named, by its memory or its name. Raises UsageError for anything else."""
     if typed.lower() in _NAMED_GPUS:
         gibibytes, flops = _NAMED_GPUS[typed.lower()]
-        return Machine(typed.lower(), "cuda", gibibytes * GIB, flops)
+        name = typed.lower()
+        return Machine(name, "cuda", round(gibibytes * GIB), flops, name not in _WITHOUT_BF16)
     found = _MEMORY.fullmatch(typed.strip())
     if found is None or not 0 < float(found[1]) <= _MAX_GIB:
         raise UsageError(
@@ -67,7 +74,9 @@ def this_machine() -> Machine:
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         name = properties.name.lower().replace("nvidia ", "").replace("geforce ", "").replace(" ", "-")
-        return Machine(name, "cuda", int(properties.total_memory), _NAMED_GPUS.get(name, (0, None))[1])
+        flops = _NAMED_GPUS.get(name, (0, None))[1]
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Machine(name, "cuda", int(properties.total_memory), flops, has_bf16)
     return Machine("this CPU", "cpu", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 

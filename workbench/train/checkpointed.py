@@ -16,9 +16,6 @@ Imported from inside `run` only: torch, transformers and peft take 8 s.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,75 +25,18 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback
 
 from workbench.core.errors import IncompleteError
-from workbench.core.parts import read_rows, write_rows
-from workbench.core.records import CurvePoint
+from workbench.core.parts import write_rows
 from workbench.core.training import TrainConfig
 from workbench.models import gradient_guard
-from workbench.models.loading import LoadedModel
 from workbench.train.checkpoints import write_checkpoint
 from workbench.train.export import START, needs_start, save_start
 from workbench.train.group import ALONE, Group
 from workbench.train.methods import after_optimizer_step, freeze_counts, load_method_state, method_state, optimizer_of
 from workbench.train.samples import Samples
+from workbench.train.step_log import CURVE, StepLog, require_finite
 from workbench.train.validation import Validation
 
-CURVE = "curve.jsonl"
 TRAINED = "trained.safetensors"
-
-
-@dataclass(slots=True)
-class StepLog:
-    """What the steps gave so far, and whom to tell."""
-
-    on_step: Callable[[CurvePoint, float], object]
-    """Hears of every finished step, with its tokens per second."""
-    cancelled: Callable[[], bool]
-    on_validation: Callable[[int, float], object] = lambda step, loss: None
-    """Hears of every look at the validation rows: step and mean loss."""
-    info: Callable[[str], object] = lambda message: None
-    """Remarks for people."""
-    curve: list[CurvePoint] = field(default_factory=list)
-    steps: int = 0
-    """Steps in all, once the trainer is built."""
-    loss: float = 0.0
-    """Of the step being computed: summed over its passes, each divided by the step's answer tokens."""
-    answer_tokens: int = 0
-    read_tokens: int = 0
-    began: float = 0.0
-    """Clock at which the attempt would have begun, had it done all steps so far."""
-    step_began: float = 0.0
-
-    def resume(self, curve: list[CurvePoint]) -> None:
-        """Takes up the curve of an earlier attempt; its seconds count, those lost since its checkpoint do not."""
-        self.curve = curve
-        self.began = self.step_began = time.monotonic()
-        self.began -= curve[-1].seconds if curve else 0.0
-
-    def close_step(self, step: int, logged: dict[str, float], measures: dict[str, float]) -> None:
-        """Adds the finished step to the curve and tells the stage."""
-        now = time.monotonic()
-        point = CurvePoint(
-            step=step,
-            loss=self.loss,
-            learning_rate=logged["learning_rate"],
-            grad_norm=logged["grad_norm"],
-            tokens=self.answer_tokens,
-            seconds=now - self.began,
-            measures=measures,
-        )
-        self.curve.append(point)
-        self.on_step(point, self.read_tokens / max(now - self.step_began, 1e-9))
-        self.forget_step()
-        self.step_began = now
-
-    def sum_over(self, group: Group) -> None:
-        """The step's loss and tokens over all processes."""
-        sums = group.sum([self.loss, self.answer_tokens, self.read_tokens])
-        self.loss, self.answer_tokens, self.read_tokens = sums[0], int(sums[1]), int(sums[2])
-
-    def forget_step(self) -> None:
-        """Nothing was computed since the last step."""
-        self.loss, self.answer_tokens, self.read_tokens = 0.0, 0, 0
 
 
 class Checkpointed:
@@ -188,12 +128,11 @@ class Checkpointed:
             self.validation.restore_best(self.model)
 
     def take_samples(self) -> None:
-        """Answers the sample prompts if they are due; the clock of the next step begins afterwards."""
+        """Answers the sample prompts if they are due."""
         step = self.state.global_step
         if self.samples is None or not self.group.leads or not self.samples.is_due(step, self.state.max_steps):
             return
         self.samples.take(self, step)
-        self.step_log.step_began = time.monotonic()
 
     @property
     def stopped_early(self) -> bool:
@@ -300,6 +239,10 @@ class Checkpointed:
             self.step_log.sum_over(self.group)
         return loss
 
+    def get_batch_samples(self, *arguments: Any) -> Any:
+        self.step_log.begin_step()  # also before an objective writes answers to what is read here
+        return super().get_batch_samples(*arguments)  # type: ignore[misc]
+
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         own = super()._get_num_items_in_batch(batch_samples, device)  # type: ignore[misc]
         return own if own is None or self.group.count == 1 else own.new_tensor(self.group.sum([float(own)])[0])
@@ -399,57 +342,11 @@ class _StepEnds(TrainerCallback):  # type: ignore[misc]  # transformers has no t
             return
         require_finite(logs["loss"], "loss", state.global_step)
         require_finite(logs["grad_norm"], "gradient norm", state.global_step)
-        known = {name: float(logs[name]) for name in self.trainer.measured if name in logs}
+        # GRPO logs None for a reward that no answer of the step was given.
+        known = {name: float(logs[name]) for name in self.trainer.measured if logs.get(name) is not None}
         measures = {name: value for name, value in known.items() if math.isfinite(value)}
         self.trainer.step_log.close_step(state.global_step, logs, measures)
         self.trainer.take_samples()
-
-
-def shared_arguments(loaded: LoadedModel, settings: TrainConfig, seed: int, work_dir: Path) -> dict[str, Any]:
-    """What the trainer's configuration takes from `settings`: batch, schedule, precision, memory, logging.
-
-    `settings` must be resolved (`workbench.train.defaults.resolved`).
-    """
-    assert settings.max_steps is not None and settings.learning_rate is not None and settings.warmup_steps is not None
-    on_cpu = loaded.model.device.type == "cpu"
-    half = loaded.precision != "fp32"
-    has_bf16 = on_cpu or torch.cuda.is_bf16_supported(including_emulation=False)
-    return {
-        "output_dir": str(work_dir / "trainer"),
-        "max_steps": settings.max_steps,
-        "per_device_train_batch_size": settings.batch_size,
-        "gradient_accumulation_steps": settings.gradient_accumulation,
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": settings.scheduler,
-        "warmup_steps": settings.warmup_steps,
-        "max_grad_norm": settings.max_grad_norm,
-        "weight_decay": settings.weight_decay,
-        "neftune_noise_alpha": settings.neftune_alpha or None,
-        "optim": _OPTIMIZERS[settings.optimizer],
-        "bf16": half and has_bf16,
-        "fp16": half and not has_bf16,
-        "use_cpu": on_cpu,
-        "gradient_checkpointing": settings.gradient_checkpointing,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if settings.gradient_checkpointing else None,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "steps",
-        "save_steps": settings.checkpoint_steps,
-        "seed": seed,
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": not on_cpu,
-        "report_to": list(settings.report_to) or "none",
-        "disable_tqdm": True,
-        **({"activation_offloading": True} if settings.activation_offloading else {}),
-    }
-
-
-_OPTIMIZERS = {
-    "adamw": "adamw_torch",
-    "adamw_8bit": "adamw_8bit",
-    "paged_adamw": "paged_adamw_32bit",
-    "paged_adamw_8bit": "paged_adamw_8bit",
-}
 
 
 def named_trained(model: Any) -> list[tuple[str, Any]]:
@@ -460,18 +357,3 @@ def named_trained(model: Any) -> list[tuple[str, Any]]:
 def trained_parameters(model: Any) -> list[Any]:
     """The parameters that are trained."""
     return [parameter for _, parameter in named_trained(model)]
-
-
-def read_curve(checkpoint: Path) -> list[CurvePoint]:
-    """The curve up to a checkpoint."""
-    return list(read_rows(checkpoint / CURVE, CurvePoint))
-
-
-def require_finite(value: float, what: str, step: int) -> None:
-    """IncompleteError if a number of `step` is not finite."""
-    if not math.isfinite(value):
-        raise IncompleteError(
-            f"training diverged: the {what} of step {step} is {value}",
-            where="train",
-            next_step="lower train.learning_rate (start at 2e-4) or train.max_grad_norm, or raise train.warmup_steps",
-        )

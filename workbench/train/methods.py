@@ -113,7 +113,18 @@ def load_method_state(model: Any, state: dict[str, Any]) -> None:
             pattern[name] = tensor.tolist()
         else:
             getattr(tuner.rankallocator, kind)[name] = tensor
-    tuner.peft_config["default"].rank_pattern = pattern
+    tuner.peft_config["default"].rank_pattern = pattern or None
+
+
+def keep_ranks_in_use(model: Any) -> None:
+    """AdaLoRA, before an adapter from the middle of training is saved: a rank that was masked in an earlier step and
+    has learned since is not left out."""
+    if (tuner := _adalora(model)) is None or (pattern := tuner.peft_config["default"].rank_pattern) is None:
+        return
+    for name, parameter in tuner.model.named_parameters():
+        if name in pattern:
+            in_use = (parameter.detach().view(-1) != 0).tolist()
+            pattern[name] = [kept or used for kept, used in zip(pattern[name], in_use, strict=True)]
 
 
 def _adalora(model: Any) -> Any:

@@ -214,13 +214,15 @@ class _Attempt:
         others = "the others were stopped" if len(self.workers) > 1 else "it says why in log.txt"
         return (
             f"training process {rank + 1} of {len(self.workers)} ended {how}; {others}\n  next: the same command goes "
-            "on from the last checkpoint; if it is memory, lower train.batch_size or set train.processes: 1"
+            "on from the last checkpoint; if it is memory, lower train.batch_size or set train.processes: 1, which is "
+            "another training and begins anew"
         )
 
     def _listen(self, rank: int, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self.said.put((rank, line))
+            if line.endswith("\n"):  # else it was killed in the middle of it
+                self.said.put((rank, line))
         self.said.put((rank, None))
 
     def _kill(self) -> None:

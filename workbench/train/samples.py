@@ -3,8 +3,9 @@
     step 0    What does len() do?   ->   The len() function is used to determine the length of a string.
     step 40   What does len() do?   ->   Return the number of items in a container.
 
-Prompts are those of held-back rows where rows are held back, else of training rows, which is told. Answers are greedy,
-in evaluation mode, and draw no random number: losses and adapter are the same, to the last bit, with and without them.
+Prompts are those of held-back rows where rows are held back, else of training rows, which is told; never of a row with
+thumbs down, whose answer is no reference. Answers are greedy, in evaluation mode, and draw no random number: losses and
+adapter are the same, to the last bit, with and without them.
 """
 
 from __future__ import annotations
@@ -114,14 +115,15 @@ def samples_for(
     assert resolved.max_steps is not None
     wanted = split_sizes(configured, max(1, len(records))).validation
     back = held_back(records, wanted, seed) if wanted else set()
-    order = sorted(back or range(len(records)))
+    good = {index for index, record in enumerate(records) if record.label is not False}
+    order = sorted(back & good or good)
     random.Random(f"samples of {seed}").shuffle(order)
     length = configured.max_length or loaded.config.max_length
     prompts: list[SamplePrompt] = []
     for index in order:
         if len(prompts) == configured.samples:
             break
-        if (prompt := _prompt(loaded, records[index], length, held=bool(back))) is not None:
+        if (prompt := _prompt(loaded, records[index], length, held=index in back)) is not None:
             prompts.append(prompt)
     if not prompts:
         return None

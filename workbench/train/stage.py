@@ -39,8 +39,9 @@ from workbench.train.refusals import refuse, refuse_rows
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
-    from workbench.train.checkpointed import Checkpointed, StepLog
+    from workbench.train.checkpointed import Checkpointed
     from workbench.train.group import Group
+    from workbench.train.step_log import StepLog
 
 _ATTEMPTS = "attempts.jsonl"
 _TOO_LARGE = "out_of_memory.json"
@@ -118,14 +119,15 @@ def attempt(config: TrainNode, records: Sequence[Record], ctx: Context, group: G
 
     from workbench.models import gradient_guard
     from workbench.models.loading import load
-    from workbench.train.checkpointed import StepLog, trained_parameters
+    from workbench.train.checkpointed import trained_parameters
     from workbench.train.objectives.registry import Job, build
     from workbench.train.samples import samples_for
+    from workbench.train.step_log import StepLog
 
     too_large = _too_large(ctx.work_dir)
     log = StepLog(lambda point, tokens_per_s: _tell_step(ctx, log, point, tokens_per_s), ctx.cancelled)
     log.on_validation = lambda step, loss: ctx.metric(step, validation_loss=loss)
-    log.info = ctx.info
+    log.info, log.warn = ctx.info, ctx.warn
     rates = OBJECTIVES[config.train.objective].makes == "reward_model"
     share = config.train.batch_size * config.train.gradient_accumulation // group.count
     batch_size = _fitting(too_large[-1] // 2 if too_large else config.train.batch_size, share)
@@ -202,8 +204,8 @@ def _train(trainer: Checkpointed, config: TrainNode, ctx: Context) -> tuple[int,
     """Trains to the last step from the newest valid checkpoint on; returns the steps at which work was taken up."""
     from transformers import set_seed
 
-    from workbench.train.checkpointed import read_curve
     from workbench.train.checkpoints import newest_valid
+    from workbench.train.step_log import read_curve
 
     def tell(path: Path, fault: str) -> None:
         ctx.warn(f"checkpoint {path.name} is passed over: {fault}")

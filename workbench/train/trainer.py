@@ -19,13 +19,15 @@ from workbench.models import gradient_guard, heads
 from workbench.models.chat import Encoded
 from workbench.models.loading import LoadedModel
 from workbench.train.answer_loss import answer_nll
-from workbench.train.checkpointed import Checkpointed, StepLog, require_finite, shared_arguments, trained_parameters
+from workbench.train.arguments import shared_arguments
+from workbench.train.checkpointed import Checkpointed, trained_parameters
 from workbench.train.data import EncodedSet, collate, encode_all, encode_windows, row_order
 from workbench.train.defaults import parameter_count, resolved, split_sizes
 from workbench.train.fast_path import FastPath, fast_path_for
 from workbench.train.gpu_kernels import choose_kernels, on_gpu
 from workbench.train.methods import adapter_config, penalty
-from workbench.train.validation import Validation, held_back
+from workbench.train.step_log import StepLog, require_finite
+from workbench.train.validation import Validation, held_back, why_none
 
 _SELF_CHECK_ROWS = 2
 
@@ -144,6 +146,8 @@ def build_sft(
     if data.truncated:
         step_log.info(f"{data.truncated} of {len(data.rows)} answers cut off at {length} tokens")
     validation = encoded([records[index] for index in sorted(back)]).rows if back else []
+    if settings.validation_share and not validation:
+        step_log.warn(why_none(records, settings.validation_share))
     return build_trainer(loaded, data, settings, seed, work_dir, step_log, validation)
 
 

@@ -38,6 +38,21 @@ def held_back(records: Sequence[Record], wanted: int, seed: int) -> set[int]:
     return chosen
 
 
+def why_none(records: Sequence[Record], share: float) -> str:
+    """Why a share of the records that was asked for gave nothing to validate on."""
+    wanted, asked = int(len(records) * share), f"train.validation_share {share:g} of {len(records)} rows"
+    if wanted == 0:
+        reason = "is less than one row"
+    elif len({_group(record) for record in records}) == 1:
+        reason = "cannot be held back: all have the same prompt or text, and such rows stay on one side"
+    else:
+        reason = (
+            f"cannot be held back: rows with the same prompt or text stay on one side, and no such group has at most "
+            f"{wanted} rows with an answer to learn from"
+        )
+    return f"nothing is validated, and the last adapter is kept: {asked} {reason}"
+
+
 def _group(record: Record) -> str:
     if record.source.part_of is not None:
         return f"part {record.source.dataset} {record.source.part_of}"
@@ -56,7 +71,7 @@ class Validation:
     curve: list[tuple[int, float]] = field(default_factory=list)
     """Step and mean loss over the answer tokens, in nats."""
     best: dict[str, Any] = field(default_factory=dict)
-    """Trained parameters at the lowest loss, on the CPU."""
+    """Trained parameters and the method's own state (the ranks of `adalora`) at the lowest loss, on the CPU."""
 
     @property
     def best_step(self) -> int:
@@ -81,12 +96,15 @@ class Validation:
 
     def look(self, trainer: Any) -> float:
         """Mean loss over the held-back rows; keeps the adapter if it is the best so far."""
-        from workbench.train.checkpointed import named_trained, require_finite
+        from workbench.train.checkpointed import named_trained
+        from workbench.train.methods import method_state
+        from workbench.train.step_log import require_finite
 
         loss: float = trainer.group.of_leader(lambda: float(trainer.validation_loss(self.batches)))
         require_finite(loss, "validation loss", trainer.state.global_step)
         if not self.curve or loss < self.best_loss:
-            self.best = {name: parameter.detach().cpu().clone() for name, parameter in named_trained(trainer.model)}
+            kept = dict(named_trained(trainer.model)) | method_state(trainer.model)
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in kept.items()}
         self.curve.append((trainer.state.global_step, loss))
         return loss
 
@@ -95,10 +113,14 @@ class Validation:
         import torch
 
         from workbench.train.checkpointed import named_trained
+        from workbench.train.methods import keep_ranks_in_use, load_method_state
 
+        kept = dict(self.best)
         with torch.no_grad():
             for name, parameter in named_trained(model):
-                parameter.copy_(self.best[name])
+                parameter.copy_(kept.pop(name))
+        load_method_state(model, kept)
+        keep_ranks_in_use(model)
 
     def write(self, directory: Path) -> None:
         """Adds what was seen to a checkpoint."""

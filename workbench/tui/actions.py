@@ -48,6 +48,7 @@ class Action:
 
 
 _INNER: tuple[ScreenName, ...] = ("run", "compare", "sample", "data", "record", "clusters", "pair", "help")
+_UNFINISHED = ("cancelled", "killed", "failed")
 _LISTS: tuple[ScreenName, ...] = ("home", "compare", "data", "clusters", "start")
 
 ACTIONS: tuple[Action, ...] = (
@@ -150,6 +151,14 @@ SCREEN_TITLES: dict[ScreenName, str] = {
 def actions_on(screen: ScreenName) -> tuple[Action, ...]:
     """The actions of one screen, those of the app not included."""
     return tuple(action for action in ACTIONS if screen in action.on)
+
+
+def applies(name: str, status: str | None) -> bool:
+    """Whether an action can be done to a run of this status (None: there is no run). One at work can be cancelled, one
+    that did not get to its end can be taken up."""
+    if name == "cancel":
+        return status == "running"
+    return name != "resume" or status in _UNFINISHED
 
 
 def bindings_for(screen: ScreenName) -> list[Binding]:

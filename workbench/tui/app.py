@@ -82,7 +82,7 @@ class WorkbenchApp(App[None]):
 
     def _actions_here(self, screen: Screen[object]) -> list[tuple[Action, object]]:
         name: ScreenName | None = getattr(screen, "name_in_registry", None)
-        here = actions_on(name) if name else ()
+        here = [action for action in actions_on(name) if screen.check_action(action.name, ())] if name else []
         return [*((action, screen) for action in here), *((action, self) for action in actions_on("app"))]
 
     def action_toggle_theme(self) -> None:

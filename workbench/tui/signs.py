@@ -14,6 +14,7 @@ STATUS_SIGNS: dict[str, tuple[str, str]] = {
     "failed": ("✘", "red"),
     "cancelled": ("■", "yellow"),
     "killed": ("✘", "yellow"),
+    "stopped": ("■", "yellow"),
     "pending": ("·", "dim"),
     "cached": ("↺", "dim"),
     "done": ("✔", "green"),

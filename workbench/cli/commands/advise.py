@@ -58,7 +58,7 @@ def advise(
       workbench advise --model org/model --data tickets.jsonl --gpu rtx-4090 --json
     """
     from workbench.core.config import ModelConfig
-    from workbench.loop.adhoc import typed_card
+    from workbench.loop.adhoc import means_card, typed_card
     from workbench.loop.advice import advise as advice_for
     from workbench.loop.advice_text import advice_document, render_advice
     from workbench.loop.dataset_facts import dataset_facts
@@ -76,11 +76,15 @@ def advise(
     architecture = read_architecture(chosen.ref, chosen.revision, project.root)
     facts = None if card is None else dataset_facts(card, project.root, chosen, _teller(quiet=quiet or json))
     advice = advice_for(architecture, machine or this_machine(), facts, max_length)
+    training = ["run"]
+    if name is not None and card is not None:
+        is_card = means_card(name, project.root / _DATASETS_DIR)
+        training = ["run", "--set", f"data=[{card.name}]"] if is_card else ["train", "--data", name]
     duration = expected_time(advice, project, here=machine is None)
     if json:
-        output.print_json(advice_document(advice, duration))
+        output.print_json(advice_document(advice, duration, training))
     else:
-        output.print_text(render_advice(advice, duration))
+        output.print_text(render_advice(advice, duration, training))
 
 
 def _teller(*, quiet: bool) -> Callable[[int], None]:

@@ -15,6 +15,8 @@ from workbench.cli.commands.run import (
     Quiet,
     RunId,
     make_request,
+    refuse_budget,
+    refuse_with_resume,
     spelled,
     start,
 )
@@ -30,10 +32,10 @@ def iterate(
     context: typer.Context,
     config: LoopFile = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", min=1, help="At most so many rounds after a first training.")
+        int | None, typer.Option("--rounds", min=1, max=20, help="At most so many rounds after a first training.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Trainings per round; three say something.")
+        int | None, typer.Option("--seeds", min=1, max=10, help="Trainings per round; three say something.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="2h|N requests", help="Begin no round that would not fit.")
@@ -59,6 +61,10 @@ def iterate(
 
     Examples: workbench iterate --dry-run; workbench iterate --rounds 2 --budget 2h; workbench iterate --resume RUN
     """
+    refuse_budget(budget, "request")
+    if resume is not None:
+        given = {"FILE": config, "--set": settings, "--rounds": rounds, "--seeds": seeds, "--budget": budget}
+        refuse_with_resume({**given, "--strict": strict})
     chosen = [*(settings or []), *_chosen(rounds, seeds, budget)]
     request = make_request(context.obj.project, config, chosen, resume, strict, verb=ITERATE)
     arguments = ["iterate", *spelled(config, chosen, strict=strict)]

@@ -72,6 +72,7 @@ def report(
     from workbench.loop.iterate_course import publish_again
     from workbench.loop.plan import ABLATION
     from workbench.loop.publish import publish
+    from workbench.loop.runs import continuation, read_run
     from workbench.loop.scored import run_artifact
     from workbench.loop.sweep_course import publish_sweep, swept_artifact
     from workbench.report.sign import read_decision
@@ -90,7 +91,8 @@ def report(
         output.print_json({"report": str(rounds)}) if json else output.print_text(str(rounds))
         return
     if artifact is None:
-        raise IncompleteError("the run has no report yet", where=run, next_step=f"workbench run --resume {run}")
+        step = continuation(run, read_run(project, run).command)
+        raise IncompleteError("the run has no report yet", where=run, next_step=step)
     if sign is not None:
         decision = read_decision(sign, artifact)
         append_decision(project, decision)
@@ -153,9 +155,10 @@ def attach(context: typer.Context, run: str) -> None:
 def cancel(context: typer.Context, run: str) -> None:
     """Stop a running job; it keeps what it can continue from."""
     from workbench.loop.jobs import cancel as cancel_job
+    from workbench.loop.runs import continuation, read_run
 
     cancel_job(context.obj.project, run)
-    output.say(f"asked {run} to stop; continue later with: workbench run --resume {run}")
+    output.say(f"asked {run} to stop; later {continuation(run, read_run(context.obj.project, run).command)}")
 
 
 def _row(view: RunView) -> dict[str, object]:
@@ -167,4 +170,4 @@ def _row(view: RunView) -> dict[str, object]:
 def _one_line(text: str) -> str:
     from workbench.core.wire import printable
 
-    return printable(text.replace("\n", " | "))[:120]
+    return printable(text.replace("\n", " | "))[:300]

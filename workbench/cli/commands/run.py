@@ -206,8 +206,7 @@ def make_request(
 ) -> Request:
     """Where the configuration of a run comes from; UsageError if there is none."""
     from workbench.core.errors import UsageError
-    from workbench.loop.run import RESUMABLE
-    from workbench.loop.runs import read_run, run_directory
+    from workbench.loop.runs import RESUMABLE, continuation, read_run, run_directory
     from workbench.loop.settings import PROJECT_FILE
 
     if resume is not None:
@@ -216,8 +215,12 @@ def make_request(
         directory = run_directory(project, resume)
         command = read_run(project, resume).command
         if not command.startswith(RESUMABLE):
-            step = f"start it again, what was done is in the cache: {command}" if command else "start it again"
-            raise UsageError("the run did not get as far as a plan that can be continued", where=resume, next_step=step)
+            problem = "only the command that started the run can continue it" if command else "the run has no plan"
+            raise UsageError(problem, where=resume, next_step=continuation(resume, command))
+        if verb != RUN and not command.startswith(verb):
+            started = " ".join(shlex.split(command)[:2])
+            step = f"{RUN if started == DEMO else started} --resume {resume}"
+            raise UsageError(f"the run was started by `{started}`, not `{verb}`", where=resume, next_step=step)
         return Request(project, directory / "config.yaml", [], command, resume=resume)
     path = project.root / PROJECT_FILE if config is None else config.absolute()
     if config is None and not path.is_file():
@@ -227,6 +230,29 @@ def make_request(
     shown = verb + (f" {shlex.quote(str(config))}" if config else "")
     shown += "".join(f" --set {shlex.quote(setting)}" for setting in settings)
     return Request(project, path, [*settings, *(["gate.strict=true"] if strict else [])], shown)
+
+
+def refuse_with_resume(given: dict[str, object]) -> None:
+    """UsageError if any option of a new run was given to one that goes on with its own configuration."""
+    from workbench.core.errors import UsageError
+
+    if names := [option for option, value in given.items() if value not in (None, [], False)]:
+        raise UsageError(
+            f"the run goes on with its own configuration, which {', '.join(names)} cannot change",
+            where="--resume",
+            next_step="leave it out, or start a new run with it: what is the same is taken from the cache",
+        )
+
+
+def refuse_budget(budget: str | None, counted: str) -> None:
+    """UsageError, at the option, for a budget that cannot be read; `counted` as for `read_budget`."""
+    from workbench.core.budgets import read_budget
+    from workbench.core.errors import UsageError
+
+    try:
+        read_budget(budget, counted)
+    except ValueError as error:
+        raise UsageError(str(error), where="--budget") from None
 
 
 def start(

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.commands.run import SWEEP, Detach, DryRun, LoopFile, Quiet, RunId, make_request, start
+from workbench.cli.commands.run import (
+    SWEEP,
+    Detach,
+    DryRun,
+    LoopFile,
+    Quiet,
+    RunId,
+    make_request,
+    refuse_budget,
+    refuse_with_resume,
+    start,
+)
 from workbench.cli.state import Json
 
 if TYPE_CHECKING:
@@ -33,7 +44,9 @@ def sweep(
             help="Values to try, e.g. train.rank=8,16; with one value a setting like any other.",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Trainings per arm; three say something.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, max=20, help="Trainings per arm; three say something.")
+    ] = None,
     random: Annotated[
         int | None, typer.Option("--random", min=1, metavar="N", help="Draw N of the combinations.")
     ] = None,
@@ -62,14 +75,22 @@ def sweep(
     Examples:
       workbench sweep --set train.rank=8,16,32 --set train.learning_rate=1e-4,2e-4 --dry-run
       workbench sweep --set train.method=qlora,dora --seeds 3 --budget 2h
+      workbench sweep --resume RUN --budget 4h
       workbench sweep --set mix.replay.share=0,0.05,0.1 --set "mix.replay.datasets=[general]"
       workbench sweep --set "data=[docs],[docs, tickets]" --seeds 5
     """
     typed = settings or []
+    refuse_budget(budget, "run")
     options = _options(typed, seeds, random, budget, target)
-    chosen = _settings(typed, seeds, random, budget, target)
-    request = make_request(context.obj.project, config, chosen, resume, strict, SWEEP)
-    if resume is None:
+    if resume is not None:
+        given = {"FILE": config, "--set": typed, "--seeds": seeds, "--random": random, "--target": target}
+        refuse_with_resume({**given, "--strict": strict})
+        request = make_request(context.obj.project, None, [], resume, strict=False, verb=SWEEP)
+        _refuse_first_budget(request, budget)
+        request = replace(request, settings=_settings([], None, None, budget, None))
+    else:
+        chosen = _settings(typed, seeds, random, budget, target)
+        request = make_request(context.obj.project, config, chosen, None, strict, SWEEP)
         _refuse_fixed_axes(request, typed)
         words = [*([str(config)] if config else []), *options, *(["--strict"] if strict else [])]
         request = replace(request, command=" ".join([SWEEP, *map(shlex.quote, words)]))
@@ -91,11 +112,21 @@ def _settings(
     typed: list[str], seeds: int | None, random: int | None, budget: str | None, target: str | None
 ) -> list[str]:
     """Everything as settings, so that the run's configuration holds it."""
-    from workbench.core.sweeps import axis_of
+    from workbench.core.errors import UsageError
+    from workbench.core.sweeps import axis_of, no_axis
 
-    found = []
+    found, seen = [], set()
     for setting in typed:
-        axis = axis_of(setting)
+        key, axis = setting.partition("=")[0], axis_of(setting)
+        if (problem := no_axis(setting)) is not None:
+            advice = "sweep one of these; a single value with a comma is quoted: KEY='\"A, B\"'"
+            seeds_instead = key in ("seed", "sweep.seeds")
+            raise UsageError(problem, where=f"--set {key}", next_step="--seeds 3" if seeds_instead else advice)
+        if axis is not None and key in seen:
+            step = f"give all values at once: --set {key}=A,B,C"
+            raise UsageError(f"{key} is given twice, and the later values would replace the others", where="--set",
+                             next_step=step)  # fmt: skip
+        seen.add(key)
         found.append(setting if axis is None else f"sweep.axes={json_format.dumps({axis[0]: axis[1]}, default=str)}")
     own = {"seeds": seeds, "random": random, "budget": budget, "target": target}
     return found + [f"sweep.{key}={json_format.dumps(value)}" for key, value in own.items() if value is not None]
@@ -108,6 +139,19 @@ def _options(
     words = [word for setting in typed for word in ("--set", setting)]
     own = {"--seeds": seeds, "--random": random, "--budget": budget, "--target": target}
     return words + [word for option, value in own.items() if value is not None for word in (option, str(value))]
+
+
+def _refuse_first_budget(request: Request, budget: str | None) -> None:
+    """UsageError for a budget where the run had none: where a sweep may stop is part of its plan."""
+    from workbench.core.errors import UsageError
+    from workbench.loop.settings import load_config
+
+    if budget is not None and load_config(request.config_file, [], {}).sweep.budget is None:
+        raise UsageError(
+            f"{request.resume} was planned without a budget",
+            where="--budget",
+            next_step=f"a new run takes what was done from the cache: {request.command} --budget {shlex.quote(budget)}",
+        )
 
 
 def _refuse_fixed_axes(request: Request, typed: list[str]) -> None:

@@ -146,7 +146,8 @@ def _show_examples(mixed: Artifact, wanted: int, loop: LoopConfig, project: Proj
         return
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     output.print_text("\n".join(example.text(colour=colour) for example in found))
-    output.say(f"{len(found)} examples; {'green' if colour else '[[...]]'}: learned, the rest is only read")
+    sequences = "1 sequence" if len(found) == 1 else f"{len(found)} sequences"
+    output.say(f"{sequences}; {'green' if colour else '[[...]]'}: learned, the rest is only read")
 
 
 def _show_adapter(trained: Artifact, out: Path | None, *, json: bool) -> None:
@@ -172,7 +173,7 @@ def _rendered(summary: Any, directory: Path) -> str:
         f"objective   {summary.objective}",
         f"method      {summary.method} on {summary.base} ({summary.precision})",
         f"parameters  {summary.trainable_parameters:,} of {summary.total_parameters:,} trained ({share:.2%})",
-        f"steps       {summary.steps} of {summary.batch_size} x {summary.gradient_accumulation} sequences, "
+        f"steps       {summary.steps} of {_step_size(summary)}, "
         f"{summary.answer_tokens:,} tokens learned, {summary.seconds:.0f} s",
         f"settings    learning rate {summary.learning_rate:g}, {summary.warmup_steps} steps warm-up, "
         f"dropout {summary.dropout:g}",
@@ -196,3 +197,12 @@ def _rendered(summary: Any, directory: Path) -> str:
         sizes = ", ".join(str(size) for size in summary.out_of_memory)
         lines.append(f"memory      batches of {sizes} did not fit; {summary.batch_size} did, at as many per step")
     return "\n".join([*lines, f"adapter     {directory}"])
+
+
+def _step_size(summary: Any) -> str:
+    """Sequences of an optimiser step, and how they are shared."""
+    passes = f"{summary.batch_size} x {summary.gradient_accumulation}"
+    if summary.processes == 1:
+        return f"{passes} sequences"
+    sequences = summary.batch_size * summary.gradient_accumulation * summary.processes
+    return f"{sequences} sequences ({summary.processes} processes of {passes})"

@@ -31,6 +31,9 @@ def shortfalls(arms: Sequence[str], distances: Mapping[tuple[str, str], Estimate
     comparisons with the best; Bonferroni instead of his quantile, because pairs differ in variance and degrees of
     freedom). An arm whose lower bound is above 0 is not the best; the others are a confidence set for it (Gupta 1965,
     Technometrics 7:225).
+
+    `arms` must not have been picked by these data, or hold the best of all from which they were picked: the statements
+    are about one fixed best arm.
     """
     found = {}
     for arm in arms:

@@ -30,7 +30,8 @@ from workbench.models.chat import IGNORED
 from workbench.models.generate import stop_ids
 from workbench.models.loading import LoadedModel, load, load_tokenizer
 from workbench.models.refs import named_at
-from workbench.train.checkpointed import Checkpointed, shared_arguments
+from workbench.train.arguments import shared_arguments
+from workbench.train.checkpointed import Checkpointed
 from workbench.train.data import collate, encode_all
 from workbench.train.methods import adapter_config
 from workbench.train.objectives.registry import Job

@@ -19,9 +19,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from workbench.core.errors import IncompleteError
 from workbench.core.online import GrpoConfig
-from workbench.core.records import Record
+from workbench.core.records import CurvePoint, Record
 from workbench.models.chat import encode_record, prompt_ids
-from workbench.train.checkpointed import Checkpointed, shared_arguments
+from workbench.train.arguments import shared_arguments
+from workbench.train.checkpointed import Checkpointed
 from workbench.train.data import row_order
 from workbench.train.defaults import parameter_count, resolved
 from workbench.train.methods import adapter_config
@@ -69,6 +70,8 @@ class GroupTrainer(Checkpointed, GRPOTrainer):  # type: ignore[misc]  # trl has 
                 f"{sum(missing) / len(missing):.1%} of the answers could not be given all rewards: nothing was learned "
                 "from them"
             )
+        if self.finished and (remark := _nothing_rewarded(self.step_log.curve)) is not None:
+            self.step_log.warn(remark)
 
     def shrink(self, micro_batch: int) -> None:
         super().shrink(micro_batch)
@@ -97,6 +100,22 @@ class GroupTrainer(Checkpointed, GRPOTrainer):  # type: ignore[misc]  # trl has 
         rewards[missing] = torch.nan
         self._log_metric(MISSING, float(missing.float().mean()))
         return rewards
+
+
+def _nothing_rewarded(curve: Sequence[CurvePoint]) -> str | None:
+    """What to tell of a training in which no group of answers had a better and a worse one; None for any other."""
+    known = [point.measures for point in curve if "reward" in point.measures]
+    if any(one.get("frac_reward_zero_std") != 1 for one in known):
+        return None
+    rewards = sorted({one["reward"] for one in known})
+    if not rewards:
+        return f"no answer in {len(curve)} steps could be given all rewards: nothing was learned from rewards"
+    same = f"reward {rewards[0]:g}" if rewards[0] == rewards[-1] else "the same reward as the others to its prompt"
+    return (
+        f"every answer in {len(curve)} steps got {same}: nothing was learned from rewards. Likely the base never does "
+        "what is rewarded (or always does): look at its answers (train.samples) and at the references (workbench train "
+        "--show 5), and add a reward that it earns sometimes"
+    )
 
 
 def measures_of(grpo: GrpoConfig) -> tuple[str, ...]:

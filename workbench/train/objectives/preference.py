@@ -9,11 +9,13 @@ With l(y) the summed log-probability of an ending and l0(y) the base's (the adap
     ORPO   NLL(chosen) - beta log sigmoid(log odds(chosen) - log odds(rejected))           arXiv 2403.07691, eq. 6 and 7
            odds = p / (1 - p), p the ending's geometric mean probability per token
 
-ORPO's first term is over the ending's tokens as in the paper's equation 2; TRL takes those of the prompt as well.
+ORPO's first term is over the ending's tokens as in the paper's equation 2; TRL takes those of the prompt as well. It is
+a mean over the tokens of a whole step, however many passes that takes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,7 +24,8 @@ from torch.nn import functional
 from trl import DPOConfig, DPOTrainer
 
 from workbench.core.training import TrainConfig
-from workbench.train.checkpointed import Checkpointed, shared_arguments
+from workbench.train.arguments import shared_arguments
+from workbench.train.checkpointed import Checkpointed
 from workbench.train.methods import adapter_config
 from workbench.train.objectives.pairs import collate_pairs, encode_pairs
 from workbench.train.objectives.registry import Job
@@ -66,6 +69,15 @@ def pairs_in_order(trainer: Any, batch: dict[str, Any], accuracy: str) -> tuple[
 class OddsRatioTrainer(PreferenceTrainer):
     """ORPO on the same pairs, without a reference."""
 
+    tokens_per_pass: float | None = None
+    """Tokens of chosen endings in the step at hand, divided by its passes; None before training."""
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        tokens = sum(int(_ending_tokens(batch).chunk(2)[0].sum()) for batch in batches)
+        self.tokens_per_pass = tokens / max(1, len(batches))
+        return batches, items
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         mask = inputs["completion_mask"]
         labels = inputs["input_ids"].masked_fill(mask == 0, -100)
@@ -76,9 +88,12 @@ class OddsRatioTrainer(PreferenceTrainer):
             use_cache=False,
             fused_lm_head=True,
         )
-        sums, counts = found.log_probs.sum(1), mask[:, 1:].sum(1)
+        sums, counts = found.log_probs.sum(1), _ending_tokens(inputs)
         chosen, rejected = (sums / counts).chunk(2)
-        loss = -sums.chunk(2)[0].sum() / counts.chunk(2)[0].sum()
+        own = counts.chunk(2)[0].sum()
+        # The passes of a step are averaged afterwards, whatever their tokens.
+        tokens = own if self.tokens_per_pass is None or not self.model.training else self.tokens_per_pass
+        loss = -sums.chunk(2)[0].sum() / tokens
         loss = loss - self.beta * functional.logsigmoid(log_odds(chosen) - log_odds(rejected)).mean()
         self._note(chosen.detach(), rejected.detach())
         return loss
@@ -93,6 +108,11 @@ class OddsRatioTrainer(PreferenceTrainer):
             strict=True,
         ):
             metrics[name].append(float(values.mean()))
+
+
+def _ending_tokens(inputs: dict[str, Any]) -> Any:
+    """Tokens of each ending `[2 x pairs]`."""
+    return inputs["completion_mask"][:, 1:].sum(1)
 
 
 def log_odds(log_p: Any) -> Any:

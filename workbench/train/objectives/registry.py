@@ -20,7 +20,8 @@ from workbench.core.records import Record
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
-    from workbench.train.checkpointed import Checkpointed, StepLog
+    from workbench.train.checkpointed import Checkpointed
+    from workbench.train.step_log import StepLog
 
 
 @dataclass(frozen=True, slots=True)

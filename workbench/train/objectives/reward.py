@@ -15,7 +15,8 @@ from trl import RewardConfig, RewardTrainer
 
 from workbench.core.errors import UsageError
 from workbench.models.loading import RATING_HEADS
-from workbench.train.checkpointed import Checkpointed, named_trained, shared_arguments
+from workbench.train.arguments import shared_arguments
+from workbench.train.checkpointed import Checkpointed, named_trained
 from workbench.train.methods import adapter_config
 from workbench.train.objectives.pairs import collate_pairs
 from workbench.train.objectives.preference import pairs_in_order, prepare_pairs

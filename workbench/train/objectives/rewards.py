@@ -2,6 +2,7 @@
 
     exact_match    reference "Lima", answer " lima"                          1.0
     exact_match    pattern "answer is (\\w+)", answer "The answer is Lima."   1.0
+    exact_match    pattern "[0-9]+", reference "6 times 7 is 42", answer "42"  1.0
     format         pattern "[0-9]+", answer "It is 4"                        0.0
     judge          rated 4 of 5                                              0.75; None if the judge gave no rating
     python         rewards/my.py:score("Capital of Peru?", "Lima", "Lima")   whatever it returns
@@ -111,16 +112,17 @@ def _exact_matches(
         joined = " ".join(text.split())
         return joined.casefold() if ignore_case else joined
 
-    def given(answer: str) -> str | None:
+    def given(text: str) -> str | None:
         if pattern is None:
-            return answer
-        found = list(re.finditer(pattern, answer, re.IGNORECASE if ignore_case else 0))
+            return text
+        found = list(re.finditer(pattern, text, re.IGNORECASE if ignore_case else 0))
         return found[-1][1 if found[-1].re.groups else 0] if found else None
 
     rewards: list[float | None] = []
     for record, answer in zip(records, answers, strict=True):
-        said = given(answer)
-        rewards.append(0.0 if said is None else float(plain(said) == plain(record.answer())))
+        said, reference = given(answer), given(record.answer())
+        wanted = record.answer() if reference is None else reference
+        rewards.append(0.0 if said is None else float(plain(said) == plain(wanted)))
     return rewards
 
 
@@ -225,7 +227,9 @@ class _Function:
         code = compile(file.read_bytes(), str(file), "exec")
         try:
             exec(code, module.__dict__)
-        except Exception as error:  # the project's own code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the project's own code may raise anything, SystemExit too
             raise IncompleteError(
                 f"reward file raised {_said(error)}", where=_line_in(file, function, error), next_step="mend it"
             ) from error
@@ -239,7 +243,9 @@ class _Function:
         sample = f"the prompt was {_short(record.prompt())}, the answer {_short(answer)}"
         try:
             value = self.call(record.prompt(), answer, record.answer())
-        except Exception as error:  # the project's own code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the project's own code may raise anything, SystemExit too
             raise IncompleteError(
                 f"reward {self.name} raised {_said(error)}; {sample}",
                 where=_line_in(self.file, self.name, error),
@@ -247,13 +253,24 @@ class _Function:
             ) from error
         if value is None:
             return None
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        number = _as_float(value)
+        if not math.isfinite(number):
             raise IncompleteError(
                 f"reward {self.name} gave {_short(str(value))}, not a finite number or None; {sample}",
                 where=self.name,
                 next_step="let the function return a float",
             )
+        return number
+
+
+def _as_float(value: Any) -> float:
+    """A number of any kind, one of numpy or torch too; NaN for what is none."""
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        return math.nan
+    try:
         return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last is torch's, for more than one number
+        return math.nan
 
 
 def _line_in(file: Path, function: str, error: BaseException) -> str:

@@ -16,7 +16,7 @@ from workbench.train.checkpointed import Checkpointed
 from workbench.train.data import row_order
 from workbench.train.defaults import parameter_count, resolved, split_sizes
 from workbench.train.objectives.registry import Job
-from workbench.train.validation import Validation, held_back
+from workbench.train.validation import Validation, held_back, why_none
 
 _CHECKED_ROWS = 2
 Row = dict[str, Any]
@@ -37,8 +37,8 @@ class Prepared:
 
     rows: list[Row]
     """One after the other as they are trained on, passes repeated."""
-    shortest: list[Row]
-    """Those on which the gradient is checked."""
+    by_size: list[Row]
+    """Each once, the shortest first."""
     validation: list[Row]
     """Held back, the longest first."""
     settings: TrainConfig
@@ -80,9 +80,11 @@ def prepare(job: Job, encode: Encode, what: str, *, grouped: bool) -> Prepared:
     order = row_order(sizes, settings.batch_size, batches, seed, grouped=grouped)
     by_size = sorted(data.rows, key=lambda row: (row_size(row), str(row)))
     validation = encode([job.records[index] for index in sorted(back)]).rows if back else []
+    if settings.validation_share and not validation:
+        job.step_log.warn(why_none(job.records, settings.validation_share))
     return Prepared(
         rows=[data.rows[index] for index in order],
-        shortest=by_size[:_CHECKED_ROWS],
+        by_size=by_size,
         validation=sorted(validation, key=lambda row: (-row_size(row), str(row))),
         settings=settings,
     )
@@ -98,12 +100,24 @@ def row_size(row: Row) -> int:
     return sum(len(value) for name, value in row.items() if name.endswith("_ids"))
 
 
-def begin(trainer: Checkpointed, job: Job, prepared: Prepared) -> None:
-    """What follows every trainer's constructor: fp32 adapters, guards, the checked batch, the held-back rows."""
+def begin(trainer: Checkpointed, job: Job, prepared: Prepared, least: int = 1) -> None:
+    """What follows every trainer's constructor: fp32 adapters, guards, the checked batch, the held-back rows in batches
+    of at least `least`."""
     trainer.begin(prepared.settings, job.step_log, job.work_dir)
-    trainer.checked = trainer.data_collator(prepared.shortest)
+    trainer.checked = trainer.data_collator(prepared.by_size[:_CHECKED_ROWS])
     every, size = prepared.settings.validation_steps, prepared.settings.batch_size
     assert every is not None
     if prepared.validation:
-        parts = [prepared.validation[start : start + size] for start in range(0, len(prepared.validation), size)]
+        parts = cut(prepared.validation, size, least)
         trainer.validation = Validation([trainer.data_collator(part) for part in parts], every)
+
+
+def cut(rows: Sequence[Row], size: int, least: int = 1) -> list[Sequence[Row]]:
+    """Batches of `size` rows; a rest of fewer than `least` joins the batch before it, where there is one.
+
+        seven rows, size 3, at least 2   ->   3 and 4 rows
+    """
+    ends = list(range(size, len(rows), size))
+    if ends and len(rows) - ends[-1] < least:
+        ends.pop()
+    return [rows[start:end] for start, end in zip([0, *ends], [*ends, len(rows)], strict=True)]

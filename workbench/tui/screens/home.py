@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.widgets import Footer, Static
 
 from workbench.core.errors import WorkbenchError
-from workbench.tui.actions import ScreenName, bindings_for
+from workbench.tui.actions import ScreenName, applies, bindings_for
 from workbench.tui.messages import CancelWanted, ResumeWanted, RunStartedHere
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.signs import STATE_SIGNS, STATUS_SIGNS, ago, coloured, duration, one_line, plain, signed
@@ -151,6 +151,7 @@ class HomeScreen(WorkbenchScreen):
 
     def _show_details(self) -> None:
         run = self._runs.get(self._current() or "")
+        self.refresh_bindings()
         details = self.query_one("#details", Static)
         if run is None:
             details.update("")
@@ -159,7 +160,8 @@ class HomeScreen(WorkbenchScreen):
         text = Text(f"{finished} of {len(run.nodes)} nodes")
         for node in run.nodes:
             if node.status in ("running", "failed"):
-                text.append(" · ").append_text(signed(node.status, STATUS_SIGNS)).append(f" {one_line(node.name, 40)}")
+                state = "stopped" if node.status == "running" and run.status != "running" else node.status
+                text.append(" · ").append_text(signed(state, STATUS_SIGNS)).append(f" {one_line(node.name, 40)}")
                 if node.total:
                     text.append(f" {node.done}/{node.total} {one_line(node.unit, 12)}")
         if run.message:
@@ -167,6 +169,11 @@ class HomeScreen(WorkbenchScreen):
         if run.command:
             text.append(f"\n$ {one_line(run.command, 200)}", "dim")
         details.update(text)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that can do nothing to the run under the cursor are not shown."""
+        run = self._runs.get(self._current() or "") if self.is_mounted else None
+        return applies(action, None if run is None else run.status)
 
     def action_start_demo(self) -> None:
         """Starts the demo as a job and watches it."""
@@ -216,10 +223,8 @@ class HomeScreen(WorkbenchScreen):
     def action_cancel(self) -> None:
         """Stops the run under the cursor, after a question."""
         run = self._runs.get(self._current() or "")
-        if run is None or run.status != "running":
-            self.notify("This run is not running.", severity="warning", markup=False)
-            return
-        self.post_message(CancelWanted(run.run))
+        if run is not None:
+            self.post_message(CancelWanted(run.run))
 
     def action_resume(self) -> None:
         """Takes up the run under the cursor."""

@@ -14,7 +14,7 @@ from textual.widgets import Footer, Log, Static
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.events import read_events
-from workbench.tui.actions import ScreenName, bindings_for
+from workbench.tui.actions import ScreenName, applies, bindings_for
 from workbench.tui.live import LiveNode, LiveRun
 from workbench.tui.messages import CancelWanted, ResumeWanted
 from workbench.tui.screens.base import WorkbenchScreen
@@ -47,6 +47,7 @@ class RunScreen(WorkbenchScreen):
         self._log_offset: int | None = None
         self._usual_seconds: dict[str, float] = {}
         self._verdict: tuple[str, str] | None = None
+        self._keys_for: str | None = None
         self._cached_curve: list[tuple[int, float]] = []
 
     def compose(self) -> ComposeResult:
@@ -75,6 +76,17 @@ class RunScreen(WorkbenchScreen):
     @property
     def _directory(self) -> Path:
         return self.project.runs / self._run
+
+    @property
+    def _status(self) -> str | None:
+        """Of the run: its last event is newer than the last look at its process; None before the first look."""
+        if self._live.outcome is not None:
+            return self._live.outcome.status
+        return None if self._view is None else self._view.status
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that can do nothing to a run in this state are not shown."""
+        return applies(action, self._status)
 
     def _look(self) -> None:
         """Is the process alive, and is there a verdict?"""
@@ -162,14 +174,18 @@ class RunScreen(WorkbenchScreen):
         area = self.query_one("#nodes-area")
         width = max(30, area.size.width - 3)
         name_width = min(30, max((len(name) for name in self._live.nodes), default=10), width - 22)
-        nodes = Text("\n").join(_node_line(node, name_width, width) for node in self._live.nodes.values())
+        alive = self._status == "running"
+        nodes = Text("\n").join(_node_line(node, name_width, width, alive) for node in self._live.nodes.values())
         self.query_one("#nodes", Static).update(nodes)
+        if self._status != self._keys_for:
+            self._keys_for = self._status
+            self.refresh_bindings()
         names = list(self._live.nodes)
         if (running := self._live.running()) is not None and area.size.height:
             area.scroll_to(y=max(0, names.index(running.name) - area.size.height // 2), animate=False)
 
     def _title(self, view: RunView) -> Text:
-        status = self._live.outcome.status if self._live.outcome else view.status
+        status = self._status
         title = Text.assemble(signed(status, STATUS_SIGNS), "  ", (one_line(self._run, 80), "bold"))
         title.append(f"  {self._live.finished_nodes()}/{len(self._live.nodes)} nodes")
         if status == "running":
@@ -202,19 +218,20 @@ class RunScreen(WorkbenchScreen):
 
     def action_cancel(self) -> None:
         """Stops the job, after a question."""
-        if self._view is None or self._view.status != "running" or self._live.outcome:
-            self.notify("This run is not running.", severity="warning", markup=False)
-            return
         self.post_message(CancelWanted(self._run))
 
 
-def _node_line(node: LiveNode, name_width: int, width: int) -> Text:
-    """Sign, name, bar and numbers of one node in at most `width` columns."""
-    glyph, colour = STATUS_SIGNS[node.status]
+def _node_line(node: LiveNode, name_width: int, width: int, alive: bool) -> Text:
+    """Sign, name, bar and numbers of one node in at most `width` columns; `alive` is whether the run is at work."""
+    stopped = node.status == "running" and not alive
+    glyph, colour = STATUS_SIGNS["stopped" if stopped else node.status]
     line = coloured(f"{glyph} ", colour)
     line.append(f"{one_line(node.name, name_width):<{name_width}} ", "bold" if node.status == "running" else "")
     room = width - name_width - 3
-    if node.status == "running":
+    if stopped:
+        reached = f" at {node.done}/{node.total} {one_line(node.unit, 10)}" if node.total else ""
+        line.append(f"stopped{reached}", colour)
+    elif node.status == "running":
         counts = f"{node.done}/{node.total}" if node.total else str(node.done or "")
         left = node.eta_s()
         tail = f" {counts} {one_line(node.unit, 10)}" + (f" {duration(left)} left" if left is not None else "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_ablate import _command, _run, _statuses, write_project
+from test_ablate import command, run, statuses, write_project
 from test_kill_and_resume import kill_when
 
 from workbench.core.paths import Project
@@ -43,25 +43,25 @@ def _project(root: Path, model: Path) -> None:
 def test_a_sweep_stops_at_its_budget_is_killed_and_goes_on(tmp_path: Path, tiny_model_dir: Path) -> None:
     root = tmp_path / "p"
     _project(root, tiny_model_dir)
-    command = ("sweep", *AXIS, "--seeds", "1")
+    sweep = ("sweep", *AXIS, "--seeds", "1")
 
-    stopped = _run(root, *command, "--budget", "1 runs", "--json", "--run-id", "stopped")
+    stopped = run(root, *sweep, "--budget", "1 runs", "--json", "--run-id", "stopped")
     assert stopped.returncode == 0, stopped.stderr
     first: dict[str, Any] = json.loads(stopped.stdout)
     assert [arm["name"] for arm in first["sweep"]["arms"]] == ["learning_rate=0.01"]
     assert "the budget of 1 runs ends here" in first["message"]
     assert any("1 of 2 arms with 1 of 1 seeds" in reason for reason in first["sweep"]["reasons"])
 
-    process = subprocess.Popen(_command(root, *command, "--quiet", "--run-id", "broken"))
+    process = subprocess.Popen(command(root, *sweep, "--quiet", "--run-id", "broken"))
     assert kill_when(
         root,
         "broken",
         process,
         lambda event: event.event == "node_metric" and event.node == "train:learning_rate=1e-05-s0" and event.step >= 3,
     ), "the sweep ended before it could be killed"
-    assert _statuses(root, "broken")["train:learning_rate=0.01-s0"] == "cached"
+    assert statuses(root, "broken")["train:learning_rate=0.01-s0"] == "cached"
 
-    resumed = _run(root, "sweep", "--resume", "broken", "--json")
+    resumed = run(root, "sweep", "--resume", "broken", "--json")
     assert resumed.returncode == 0, resumed.stderr
     document: dict[str, Any] = json.loads(resumed.stdout)
     found = Sweep.model_validate(document["sweep"])
@@ -77,4 +77,4 @@ def test_a_sweep_stops_at_its_budget_is_killed_and_goes_on(tmp_path: Path, tiny_
     assert (page.parent / "sweep.md").is_file() and (page.parent / "sweep.json").is_file()
     shown = page.read_text()
     page.unlink()
-    assert _run(root, "report", "broken").stdout.strip() == str(page) and page.read_text() == shown
+    assert run(root, "report", "broken").stdout.strip() == str(page) and page.read_text() == shown
