@@ -59,6 +59,20 @@ def test_a_job_goes_on_after_its_starter_is_gone_and_can_be_followed(project: Pr
     assert query(project.index, f"select status from runs where run = '{run}'").rows == (("completed",),)
 
 
+def test_a_killed_run_is_taken_up_in_the_background_under_its_own_name(project: Project) -> None:
+    run = _spawn_and_leave(project, ["run", "--until", "ingest"])
+    ended = len(_follow(project, run))
+    events = project.runs / run / "events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(line for line in lines if '"run_finished"' not in line))
+    assert read_run(project, run).status == "killed"
+    command = [sys.executable, "-m", "workbench", "-C", str(project.root), "run", "--resume", run, "--detach"]
+    started = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert started.stdout.strip() == run
+    assert len(_follow(project, run)) > ended - 1
+    assert [view.run for view in list_runs(project)] == [run] and read_run(project, run).status == "completed"
+
+
 def test_a_job_that_cannot_start_is_listed_with_its_reason(project: Project) -> None:
     (project.root / "workbench.yaml").write_text("data: [mien]\n")
     run = _spawn_and_leave(project, ["run"])

@@ -18,7 +18,7 @@ from workbench.core.parts import write_rows
 from workbench.core.records import Record
 from workbench.core.stage import Done
 from workbench.models.adapter_files import CONFIG, WEIGHTS
-from workbench.train import checkpointed, methods
+from workbench.train import methods, step_log
 from workbench.train.trainer import AdapterTrainer
 
 MakeRun = Callable[..., TrainingRun]
@@ -195,7 +195,7 @@ def test_share_that_holds_nothing_back_is_told(
 def test_speed_is_of_the_steps_alone(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute that passes in every validation and every checkpoint slows no step down, but counts in `seconds`."""
     lost = [0.0]
-    monkeypatch.setattr(checkpointed.time, "monotonic", lambda: time.perf_counter() + lost[0])
+    monkeypatch.setattr(step_log.time, "monotonic", lambda: time.perf_counter() + lost[0])
 
     def wasted(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,16 +48,17 @@ def spawn(project: Project, arguments: list[str], name: str = "run") -> str:
     return run
 
 
-def resume(project: Project, run: str) -> None:
-    """Takes up a run that was stopped, killed or failed, as a job. UsageError if it is running or complete, or if only
-    the command that started it can go on."""
+def resume(project: Project, run: str, arguments: Sequence[str] = ("run",)) -> None:
+    """Takes up a run that was stopped, killed or failed, as a job: `workbench ARGUMENTS --resume RUN`. UsageError if it
+    is running, if it is complete and `arguments` ask for nothing new, or if only the command that started it can go
+    on."""
     view = read_run(project, run)
-    if view.status in ("running", "completed"):
+    if view.status == "running" or (view.status == "completed" and len(arguments) == 1):
         raise UsageError(f"run {run!r} is {view.status}: there is nothing to take up")
     if not view.command.startswith(RESUMABLE):
         problem = f"run {run!r} is not a loop that can be taken up from here"
         raise UsageError(problem, next_step=continuation(run, view.command))
-    _start(project, run, ["run", "--resume", run])
+    _start(project, run, [*arguments, "--resume", run])
 
 
 def _start(project: Project, run: str, arguments: list[str]) -> None:

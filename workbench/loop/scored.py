@@ -31,7 +31,7 @@ def scored_arm(project: Project, reference: str) -> Artifact:
         arms = _arms(project, run)
         if arm not in arms:
             raise UsageError(f"run {run!r} has no arm {arm!r}; arms: {', '.join(arms)}", where=reference)
-        raise IncompleteError("the arm was not scored yet", where=reference, next_step=f"workbench run --resume {run}")
+        raise IncompleteError("the arm was not scored yet", where=reference, next_step=f"workbench runs show {run}")
     return artifact
 
 
@@ -40,7 +40,7 @@ def suites_of(project: Project, reference: str) -> tuple[Suite, ...]:
     run = reference.partition(":")[0]
     artifact = run_artifact(project, run, "compare")
     if artifact is None:
-        raise IncompleteError("the run was not compared yet", where=run, next_step=f"workbench run --resume {run}")
+        raise IncompleteError("the run was not compared yet", where=run, next_step=f"workbench runs show {run}")
     return tuple(Suite.model_validate(suite) for suite in artifact.manifest.config["suites"])
 
 

@@ -277,9 +277,13 @@ def start(
         return 0
     refuse_unwritable(request.project)
     if detach:
-        from workbench.loop.jobs import spawn
+        from workbench.loop.jobs import resume, spawn
 
-        run = spawn(request.project, arguments, name=request.prefix or config.name)
+        run = request.resume
+        if run is None:
+            run = spawn(request.project, arguments, name=request.prefix or config.name)
+        else:
+            resume(request.project, run, arguments)
         output.print_json({"run": run}) if json else output.print_text(run)
         output.say(f"follow with: workbench runs attach {run}")
         return 0
