@@ -18,7 +18,7 @@ from workbench.core.parts import write_rows
 from workbench.core.records import Record
 from workbench.core.stage import Done
 from workbench.models.adapter_files import CONFIG, WEIGHTS
-from workbench.train import methods, step_log
+from workbench.train import checkpointed, methods, step_log
 from workbench.train.trainer import AdapterTrainer
 
 MakeRun = Callable[..., TrainingRun]
