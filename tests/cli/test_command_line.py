@@ -126,7 +126,7 @@ def test_errors_are_also_one_json_document(project: Path) -> None:
     shown = workbench("run", "--json", "--set", "train.rnak=1", cwd=project)
     assert shown.returncode == 2
     error = json.loads(shown.stdout)["error"]
-    assert error["exit_code"] == 2 and "rnak" in error["message"]
+    assert error["exit_code"] == 2 and "train.rnak" in error["where"] and "rank" in error["message"]
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(project: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_run_of_curate_is_not_continued_but_started_again(project: Path) -> No
     assert workbench("curate", "mine.jsonl", "--quiet", cwd=project).returncode == 0
     listed = json.loads(workbench("runs", "list", "--json", cwd=project).stdout)["runs"]
     refused = workbench("run", "--resume", listed[0]["run"], cwd=project)
-    _refused(refused, 2, "start it again", "workbench curate mine.jsonl")
+    _refused(refused, 2, "the same command again", "workbench curate mine.jsonl")
 
 
 def test_a_continued_run_keeps_to_the_stages_it_was_started_for(project: Path) -> None:

@@ -268,5 +268,5 @@ def test_a_run_without_a_process_is_called_killed(tmp_path: Path, behaviours: di
     with pytest.raises(SystemExit):
         _run(tmp_path, _plan(), on_event=seen.append)
     (view,) = list_runs(Project(tmp_path))
-    assert view.status == "killed" and "--resume r1" in view.message
+    assert view.status == "killed" and "the same command again" in view.message
     assert replace(view, status="running").node("curate") is not None
