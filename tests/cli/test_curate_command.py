@@ -369,7 +369,7 @@ def test_rows_that_an_index_holds_are_all_dropped_and_written(project: Path) -> 
 
 
 def test_a_stopped_curation_says_the_command_that_continues_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.cli.commands.run._StopRequested.__call__", lambda _: True)
+    monkeypatch.setattr("workbench.cli.starting._StopRequested.__call__", lambda _: True)
     monkeypatch.setattr("sys.argv", ["workbench", "curate", "mine.jsonl", "-q"])
     shown = curate("mine.jsonl")
     assert "resume" not in shown.error

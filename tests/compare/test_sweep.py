@@ -281,7 +281,8 @@ def test_a_cheap_arm_that_is_certainly_behind_is_not_recommended(tmp_path: Path)
     assert _states(found) == {"small": "behind", "middle": "recommended", "large": "behind"}
     shortfall = found.arm("small").shortfall
     assert shortfall is not None and shortfall.low > 0 and shortfall.value == pytest.approx(0.3, abs=0.03)
-    assert found.arm("middle").shortfall is not None and found.arm("middle").shortfall.high == 0  # type: ignore[union-attr]
+    best = found.arm("middle").shortfall
+    assert best is not None and best.high == 0
 
 
 def test_with_two_seeds_a_cheap_arm_far_behind_is_named_but_not_recommended(tmp_path: Path) -> None:

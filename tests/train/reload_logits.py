@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,15 @@ def logits(model: Any) -> Any:
     with torch.no_grad():
         found = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
     return found[:, -len(PROMPT) :].float().contiguous()
+
+
+def logits_in_a_new_process(model: Path, out: Path, jobs: Sequence[str]) -> dict[str, Any]:
+    """`NAME|PRECISION` to the logits that the files give there; a job without a directory is the base."""
+    from safetensors.torch import load_file
+
+    subprocess.run([sys.executable, __file__, str(model), str(out), *jobs], check=True, timeout=280)
+    found: dict[str, Any] = load_file(str(out))
+    return found
 
 
 if __name__ == "__main__":

@@ -6,19 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from test_fast_path import gradients, made_up_batch, tiny
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-torch = pytest.importorskip("torch")
-
-from peft import LoraConfig, get_peft_model  # noqa: E402
-from test_fast_path import gradients, made_up_batch, tiny  # noqa: E402
-from transformers.models.gemma.modeling_gemma import GemmaRMSNorm  # noqa: E402
-from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb  # noqa: E402
-
-from workbench.train import segment_attention  # noqa: E402
-from workbench.train.fast_path import fast_path_for  # noqa: E402
-from workbench.train.fused_layers import fuse  # noqa: E402
-from workbench.train.lora_products import products  # noqa: E402
-from workbench.train.row_functions import gated, rms_norm, rotated  # noqa: E402
+from workbench.train import segment_attention
+from workbench.train.fast_path import fast_path_for
+from workbench.train.fused_layers import fuse
+from workbench.train.lora_products import products
+from workbench.train.row_functions import gated, rms_norm, rotated
 
 
 def lora_layers(dropout: float = 0.0, **options: Any) -> Any:

@@ -5,8 +5,6 @@ The expected logits are those of the model in memory at the end of training, whi
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from reload_logits import logits
-from safetensors.torch import load_file
+from reload_logits import logits, logits_in_a_new_process
 from test_train_stage import Killed, kill_after
 from training_run import TrainingRun, training_records
 
@@ -94,10 +91,7 @@ def trained(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         jobs.append(f"{method}|{precision}|{one.directory / 'adapter'}")
         if (one.directory / "sham").is_dir():
             jobs.append(f"{method}-sham|{precision}|{one.directory / 'sham'}")
-    out = root / "logits.safetensors"
-    command = [sys.executable, str(HERE / "reload_logits.py"), str(tiny_model_dir), str(out), *jobs]
-    subprocess.run(command, check=True, timeout=280)
-    reloaded = load_file(str(out))
+    reloaded = logits_in_a_new_process(tiny_model_dir, root / "logits.safetensors", jobs)
     for (method, precision), one in found.items():
         one.reloaded = reloaded[f"{method}|{precision}"]
         one.sham = reloaded.get(f"{method}-sham|{precision}")

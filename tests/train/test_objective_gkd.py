@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from reload_logits import logits
-from safetensors.torch import load_file
+from reload_logits import logits, logits_in_a_new_process
 from test_train_killed import kill_at, start
 from test_train_stage import Killed, kill_after
 from training_run import TrainingRun, tiny_train_node, training_records
@@ -254,12 +251,8 @@ def test_documents_are_no_answers(make_run: MakeRun, teacher_dir: Path) -> None:
 
 @pytest.mark.slow
 def test_new_process_computes_what_was_trained(whole: TrainingRun, tiny_model_dir: Path, tmp_path: Path) -> None:
-    out = tmp_path / "logits.safetensors"
     jobs = [f"trained|nf4|{whole.out / 'adapter'}", "base|nf4|"]
-    subprocess.run(
-        [sys.executable, str(HERE / "reload_logits.py"), str(tiny_model_dir), str(out), *jobs], check=True, timeout=200
-    )
-    new = load_file(str(out))
+    new = logits_in_a_new_process(tiny_model_dir, tmp_path / "logits.safetensors", jobs)
     here = logits(load(whole.config.model, "nf4", whole.root, whole.out / "adapter").model)
     assert torch.equal(new["trained|nf4"], here)
     assert float((here - new["base|nf4"]).abs().max()) > 0.01

@@ -63,7 +63,7 @@ def test_pair_that_cannot_work_is_refused_with_one_that_does(objective: Any, met
         refuse(settings, ModelConfig(precision=precision))
     assert caught.value.where == "train.objective"
     nearest = (caught.value.next_step or "").split()[-1]
-    TrainConfig(objective=objective, method=nearest)  # type: ignore[arg-type]
+    TrainConfig.model_validate({"objective": objective, "method": nearest})
 
 
 def test_every_other_pair_is_accepted() -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +14,7 @@ from typing import Any
 import pytest
 import torch
 from objective_rows import built, documents, pair_records, rated_records, rows_for
-from reload_logits import logits
-from safetensors.torch import load_file
+from reload_logits import logits, logits_in_a_new_process
 from test_train_killed import kill_at, start
 from test_train_stage import Killed, kill_after
 from torch.nn.functional import logsigmoid
@@ -354,10 +351,7 @@ def reloaded(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         trainer.model.save_pretrained(str(root / objective / "adapter"))
         own[objective] = logits(trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False))
         jobs.append(f"{objective}|nf4|{root / objective / 'adapter'}")
-    out = root / "logits.safetensors"
-    command = [sys.executable, str(HERE / "reload_logits.py"), str(tiny_model_dir), str(out), *jobs]
-    subprocess.run(command, check=True, timeout=120)
-    found = load_file(str(out))
+    found = logits_in_a_new_process(tiny_model_dir, root / "logits.safetensors", jobs)
     return {name: (own[name], found[f"{name}|nf4"]) for name in POLICIES} | {"base": (None, found["base|nf4"])}
 
 

@@ -26,12 +26,11 @@ from workbench.loop.plan import (
     fingerprinted,
     ingesting,
     mixing,
-    read_scene,
     resolved,
     scoring,
     training,
-    without_policy,
 )
+from workbench.loop.scene import read_scene, without_policy
 from workbench.train.refusals import fixed_steps
 
 _ARMS = "compare:arms"

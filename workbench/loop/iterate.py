@@ -24,18 +24,16 @@ from workbench.core.suites import Documents, Suite
 from workbench.loop.plan import (
     Draft,
     Plan,
-    Scene,
     curating,
     deciding_pair,
     fingerprinted,
     ingesting,
     mixing,
-    read_scene,
     resolved,
     scoring,
     training,
-    without_policy,
 )
+from workbench.loop.scene import Scene, read_scene, without_policy
 
 SPLIT = "curate:development"
 _DEVELOPMENT = "development"

@@ -37,10 +37,11 @@ from workbench.core.results import Comparison, MixSummary, SeededSuite, SuiteCom
 from workbench.core.stage import Artifact
 from workbench.loop.iterate import ROUND_ARM, SPLIT, corrected, judged_suites, round_name
 from workbench.loop.iterate_text import change, render_iteration_markdown, spoken
-from workbench.loop.plan import Node, read_scene
+from workbench.loop.plan import Node
 from workbench.loop.registering import run_artifacts
 from workbench.loop.run import Ending
 from workbench.loop.runs import read_run
+from workbench.loop.scene import read_scene
 from workbench.loop.scored import config_of
 
 _ROUND = re.compile(rf"(?:mix|train|score|synth|gate|compare):(?:weaknesses-|gain-)?{ROUND_ARM}")

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workbench.adapters.registry import check_base, names_registered, resolve
-from workbench.compare.power import refuse_small_margins
-from workbench.core.cards import BuilderSource, Card
+from workbench.core.cards import Card
 from workbench.core.config import ArmConfig, LoopConfig
 from workbench.core.errors import UsageError
 from workbench.core.fingerprints import fingerprint, library_versions
@@ -35,11 +34,11 @@ from workbench.core.nodes import (
 )
 from workbench.core.paths import Project
 from workbench.core.stage import STAGES, StageName
-from workbench.core.suites import Documents, Suite, read_documents, suite_path
+from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 from workbench.loop.decisions import restored_records
 from workbench.loop.registry import stages
-from workbench.loop.settings import load_card, load_suite
+from workbench.loop.scene import Scene, cards_behind, datasets_of, read_scene, suite_of, without_policy
 from workbench.train.refusals import refuse, refuse_arms
 
 ABLATION = "compare:ablation"
@@ -83,23 +82,6 @@ class Draft:
     known_as: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a configuration names, read and checked."""
-
-    data: tuple[str, ...]
-    """Datasets to train on, replayed ones included."""
-    cards: dict[str, Card]
-    """Those, and the datasets behind suites and decontamination."""
-    suites: tuple[Suite, ...]
-    """With margins."""
-
-    @property
-    def measured(self) -> tuple[Suite, ...]:
-        """The suites as scoring and curation see them."""
-        return tuple(without_policy(suite) for suite in self.suites)
-
-
 def build_plan(config: LoopConfig, project: Path, command: str = "workbench run") -> Plan:
     """The plan of a loop. Raises UsageError for cards, suites or files that are missing or wrong."""
     return fingerprinted(_drafts(config, project, command), project)
@@ -107,9 +89,9 @@ def build_plan(config: LoopConfig, project: Path, command: str = "workbench run"
 
 def build_curate_plan(config: LoopConfig, project: Path, card: Card, against: Sequence[Card] = ()) -> Plan:
     """The plan of `workbench curate FILE`: one dataset, decontaminated against suites and the datasets `against`."""
-    suites = tuple(without_policy(_suite(config, project, entry)) for entry in config.score.suites)
+    suites = tuple(without_policy(suite_of(config, project, entry)) for entry in config.score.suites)
     given = {known.name: known for known in (card, *against)}
-    cards = given | _cards_behind(suites, config, project, known=set(given))
+    cards = given | cards_behind(suites, config, project, known=set(given))
     drafts = [_ingest(name, found, config.seed) for name, found in cards.items()]
     drafts.append(_curate(config, project, (card.name,), tuple(cards), suites))
     return fingerprinted(drafts, project)
@@ -154,21 +136,6 @@ def _drafts(config: LoopConfig, project: Path, command: str) -> list[Draft]:
     drafts += [scoring(config, arm, scene.measured) for arm in arms]
     drafts += _judging(config, scene.measured)
     return drafts + _verdict(config, scene.suites, drafts, command)
-
-
-def read_scene(config: LoopConfig, project: Path) -> Scene:
-    """Cards and suites of a configuration. UsageError for what is missing, wrong, or cannot be judged."""
-    replayed = config.mix.replay.datasets
-    data = tuple(dict.fromkeys((*config.data, *replayed)))
-    data_cards = {name: load_card(project, config.datasets_dir, name) for name in data}
-    named = tuple(_suite(config, project, entry) for entry in config.score.suites)
-    suites = named + (_heldout_suites(data_cards.values(), named, replayed) if config.score.heldout else ())
-    if not suites:
-        raise UsageError("nothing to score on: no suite and no held-out data", where="score.suites")
-    _refuse_equal_names(suites)
-    if config.gate.refuse_undetectable and data_cards:
-        _refuse_undetectable(suites, config, project)
-    return Scene(data, data_cards | _cards_behind(suites, config, project, known=set(data_cards)), suites)
 
 
 def ingesting(scene: Scene, config: LoopConfig) -> list[Draft]:
@@ -239,7 +206,7 @@ def scoring(
     refuse_arms(config.train, (arm,))
     node = ScoreNode(arm=arm, model=config.model, suites=suites, suites_dir=config.suites_dir, seed=config.seed)
     uses_adapter = arm.adapter in ("train", "sham")
-    inputs = _ingests(_datasets_of(suites))
+    inputs = _ingests(datasets_of(suites))
     return Draft(
         f"score:{name or arm.name}",
         "score",
@@ -270,7 +237,7 @@ def _judging(config: LoopConfig, suites: tuple[Suite, ...]) -> list[Draft]:
         after=pair[1],
         seed=config.seed,
     )
-    inputs = (f"score:{pair[0]}", f"score:{pair[1]}", *_ingests(_datasets_of((suite,))))
+    inputs = (f"score:{pair[0]}", f"score:{pair[1]}", *_ingests(datasets_of((suite,))))
     return [Draft("score:judge", "score", node, inputs)]
 
 
@@ -324,72 +291,6 @@ def _not_run(config: LoopConfig, suites: tuple[Suite, ...]) -> tuple[str, ...]:
     )
     gaps.append("Exported model: merged or GGUF weights were not scored.")
     return tuple(gaps)
-
-
-def _suite(config: LoopConfig, project: Path, entry: str | Suite) -> Suite:
-    return entry if isinstance(entry, Suite) else load_suite(project, config.suites_dir, entry)
-
-
-def without_policy(suite: Suite) -> Suite:
-    """The suite without what only the gate reads, so that another margin does not score everything again."""
-    return suite.model_copy(
-        update={"description": "", "licence": "unknown", "gated": True, "margin": 0.0, "allowed_failures": None}
-    )
-
-
-def _heldout_suites(
-    cards: Iterable[Card], named: tuple[Suite, ...], replayed: tuple[str, ...]
-) -> tuple[Suite, ...]:
-    """A perplexity suite on the held-out rows of every dataset that has some and no suite of its own on them.
-
-    Replayed data is there so that it is not forgotten: its suite has the role `general`."""
-    covered = {suite.documents.dataset for suite in named if suite.documents.part == "heldout.jsonl"}
-    return tuple(
-        Suite(
-            name=f"{card.name}-heldout"[:64],
-            description=f"Held-out rows of {card.name}: nats per token of the answer.",
-            kind="perplexity",
-            role="general" if card.name in replayed else "target",
-            documents=Documents(dataset=card.name, part="heldout.jsonl"),
-            primary_metric="nll",
-            groups="group",
-            cluster="cluster",
-            margin=0.1,
-        )
-        for card in cards
-        if card.name not in covered and card.heldout_fraction > 0 and not isinstance(card.source, BuilderSource)
-    )
-
-
-def _refuse_equal_names(suites: tuple[Suite, ...]) -> None:
-    names = [suite.name for suite in suites]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"suite named twice: {', '.join(repeated)}", where="score.suites")
-
-
-def _refuse_undetectable(suites: tuple[Suite, ...], config: LoopConfig, project: Path) -> None:
-    """UsageError before anything is trained if a suite could not show what its gate asks for.
-
-    Documents that a dataset makes are not there yet to be counted; the comparison states their detectable effect."""
-    directory = project / config.suites_dir
-    in_files = [suite for suite in suites if suite.documents.file is not None]
-    counts = {suite.name: len(read_documents(suite_path(directory, suite, {}), suite)) for suite in in_files}
-    if sentences := refuse_small_margins(in_files, counts, alpha=config.gate.alpha):
-        raise UsageError(
-            "\n".join(sentences),
-            where="score.suites",
-            next_step="or train all the same: --set gate.refuse_undetectable=false",
-        )
-
-
-def _cards_behind(suites: tuple[Suite, ...], config: LoopConfig, project: Path, known: set[str]) -> dict[str, Card]:
-    wanted = (*_datasets_of(suites), *config.curate.decontamination.datasets)
-    names = [name for name in dict.fromkeys(wanted) if name not in known]
-    return {name: load_card(project, config.datasets_dir, name) for name in names}
-
-
-def _datasets_of(suites: tuple[Suite, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(suite.documents.dataset for suite in suites if suite.documents.dataset))
 
 
 def _ingests(datasets: Iterable[str]) -> tuple[str, ...]:

@@ -26,20 +26,8 @@ from workbench.core.stage import Artifact
 from workbench.core.suites import Suite
 from workbench.core.sweeps import axis_of
 from workbench.loop.ablation import base_arm, limits_of, trained_arm
-from workbench.loop.plan import (
-    Draft,
-    Plan,
-    Scene,
-    curating,
-    fingerprinted,
-    ingesting,
-    mixing,
-    read_scene,
-    resolved,
-    scoring,
-    training,
-    without_policy,
-)
+from workbench.loop.plan import Draft, Plan, curating, fingerprinted, ingesting, mixing, resolved, scoring, training
+from workbench.loop.scene import Scene, read_scene, without_policy
 from workbench.loop.sweep_arms import Combination, combinations
 from workbench.train.refusals import refuse_arms
 

@@ -67,6 +67,12 @@ class Checkpointed:
     train_dataset: Any
     data_collator: Any
     _train_batch_size: int
+    compute_loss: Any
+    train: Any
+    add_callback: Any
+    remove_callback: Any
+    _save_optimizer_and_scheduler: Any
+    _save_rng_state: Any
 
     def begin(self, settings: TrainConfig, step_log: StepLog, work_dir: Path) -> None:
         """Once, right after the constructor: adapters in fp32, gradients guarded, steps reported.
@@ -74,8 +80,8 @@ class Checkpointed:
         IncompleteError if nothing is trainable.
         """
         self.settings, self.step_log, self.checkpoints_dir = settings, step_log, work_dir / "checkpoints"
-        self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
-        self.add_callback(_StepEnds(self))  # type: ignore[attr-defined]
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_StepEnds(self))
         freeze_counts(self.model)
         parameters = trained_parameters(self.model)
         if not parameters:
@@ -123,7 +129,7 @@ class Checkpointed:
         if checkpoint is not None and (len(self.step_log.curve) >= self.step_log.steps or self.stopped_early):
             self.load_trained(checkpoint)
         else:
-            self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))  # type: ignore[attr-defined]
+            self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         if self.finished and self.validation is not None and self.validation.curve:
             self.validation.restore_best(self.model)
 
@@ -160,7 +166,7 @@ class Checkpointed:
     def pass_loss(self, inputs: dict[str, Any]) -> Any:
         """The loss of a pass over a collated batch, differentiable."""
         with self.accelerator.autocast():
-            return self.compute_loss(self.model, self.on_device(inputs))  # type: ignore[attr-defined]
+            return self.compute_loss(self.model, self.on_device(inputs))
 
     def on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The batch where the model is."""
@@ -305,8 +311,8 @@ class Checkpointed:
     def _write_state(self, directory: Path) -> None:
         tensors = {name: parameter.detach().contiguous() for name, parameter in named_trained(self.model)}
         save_file(tensors | method_state(self.model), str(directory / TRAINED))
-        self._save_optimizer_and_scheduler(str(directory))  # type: ignore[attr-defined]
-        self._save_rng_state(str(directory))  # type: ignore[attr-defined]
+        self._save_optimizer_and_scheduler(str(directory))
+        self._save_rng_state(str(directory))
         self.state.save_to_json(str(directory / "trainer_state.json"))
         write_rows(directory / CURVE, self.step_log.curve)
         if self.validation is not None:

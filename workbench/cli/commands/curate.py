@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli import output
-from workbench.cli.commands.run import Request, start_plan
+from workbench.cli.starting import Request, start_plan
 from workbench.cli.state import Json, Settings
 
 if TYPE_CHECKING:

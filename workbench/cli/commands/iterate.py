@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.commands.run import (
+from workbench.cli.starting import (
     ITERATE,
     Detach,
     DryRun,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.commands.run import (
+from workbench.cli.starting import (
     SWEEP,
     Detach,
     DryRun,
@@ -25,7 +25,7 @@ from workbench.cli.commands.run import (
 from workbench.cli.state import Json
 
 if TYPE_CHECKING:
-    from workbench.cli.commands.run import Request
+    from workbench.cli.starting import Request
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli import output
-from workbench.cli.commands.run import DryRun, LoopFile, Quiet, Request, make_request, show_plan, start_plan
+from workbench.cli.outcome import show_plan
+from workbench.cli.starting import DryRun, LoopFile, Quiet, Request, make_request, start_plan
 from workbench.cli.state import Json, Settings
 
 if TYPE_CHECKING:
