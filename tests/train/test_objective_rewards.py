@@ -153,8 +153,11 @@ def test_judge_rates_between_0_and_1_and_a_failure_is_no_reward(
         assert reward(RECORDS, answers) == [1.0, 0.75, 0.0, None, *[1.0] * 16]
         calls = len(asked)
         assert reward(RECORDS, answers) == [1.0, 0.75, 0.0, None, *[1.0] * 16] and len(asked) == calls  # cached
-    last = asked[-1]["messages"]
-    assert "A good answer is a number." in last[0]["content"] and "What is 19?" in last[1]["content"]
+    # Several are asked at once, in any order; the probe of what the server can do came before them.
+    told = [request["messages"][0]["content"] for request in asked[-len(RECORDS) :]]
+    shown = "".join(request["messages"][-1]["content"] for request in asked)
+    assert all("A good answer is a number." in instructions for instructions in told)
+    assert all(f"\n{record.messages[0].content}\n" in shown for record in RECORDS)
     other = grpo_node("any", JUDGED | {"rubric": "Short."}, endpoint=judge_at(server.url))
     mine, its = reward_externals(node, tmp_path), reward_externals(other, tmp_path)
     assert mine["judge judge address"] == its["judge judge address"]
