@@ -405,7 +405,6 @@ def test_one_seed_says_that_the_spread_between_seeds_is_unknown(tmp_path: Path) 
 def test_a_sweep_that_is_not_finished_says_how_far_it_came(tmp_path: Path) -> None:
     node = _node(planned_arms=6, planned_seeds=5, left_out=("method=pissa: not on NF4",))
     found = _sweep(tmp_path, node, _inputs(tmp_path, dict.fromkeys(PARAMETERS, 0.3)))
-    assert any("3 of 6 arms with 3 of 5 seeds" in reason for reason in found.reasons)
     assert found.headline.endswith("So far: 3 of 6 arms with 3 of 5 seeds.")
     assert "Left out: method=pissa: not on NF4." in found.reasons
 

@@ -17,7 +17,7 @@ from workbench.compare.suite import Scale
 from workbench.core.config import LoopConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.iterate import IterateConfig
-from workbench.core.iteration import Development, Iteration, RoundGains, Weaknesses
+from workbench.core.iteration import Development, Iteration, RoundGains, TopicLoss, Weaknesses
 from workbench.core.parts import read_model, write_model
 from workbench.core.paths import Project
 from workbench.core.results import (
@@ -33,6 +33,7 @@ from workbench.core.results import (
     Verdict,
 )
 from workbench.core.stage import Artifact
+from workbench.core.suites import Suite
 from workbench.loop.iterate_course import IterateCourse, is_established, offered_round
 from workbench.loop.iterate_text import render_iteration
 from workbench.loop.plan import Node
@@ -70,8 +71,12 @@ class World:
     def __init__(self, root: Path, **iterate: Any) -> None:
         self.root = root
         config = LoopConfig(iterate=IterateConfig(rounds=2, **iterate))
-        self.course = IterateCourse(config, Project(root), "workbench iterate", ())
+        self.course = IterateCourse(config, Project(root), "workbench iterate")
         self.artifacts: dict[str, Artifact] = {}
+        asked = {"name": "answers", "kind": "judge", "role": "target", "documents": {"file": "a.jsonl"}}
+        asked |= {"primary_metric": "preference", "margin": 0.1}
+        self.add("curate")
+        self.artifacts["curate"].manifest.config["suites"] = [Suite.model_validate(asked).model_dump(mode="json")]
         self.add("curate:development", "development.json", Development(
             by="topic", documents=40, clusters=40, topics=3, topics_too_small=1, set_aside=0))  # fmt: skip
 
@@ -83,7 +88,12 @@ class World:
             write_model(directory / part, model)
 
     def searched(self, number: int, *weak: str) -> None:
-        found = Weaknesses(by="topic", alpha=0.05, topics=(), targeted=weak, failed=0, not_judged=0)
+        behind = Interval(value=0.5, low=0.2, high=0.8)
+        topics = tuple(
+            TopicLoss(topic=name, documents=9, clusters=9, loss=3.5, behind=behind, p_value=0.01, weak=True)
+            for name in weak
+        )
+        found = Weaknesses(by="topic", alpha=0.05, topics=topics, targeted=weak, failed=0, not_judged=0)
         self.add(f"compare:weaknesses-round-{number}", "weaknesses.json", found)
 
     def made(self, number: int, accepted: int, candidates: int = 40) -> None:
@@ -251,7 +261,7 @@ def test_the_budget_is_looked_at_between_rounds_and_goes_by_recorded_times(tmp_p
         world.judged(0)
         stop = world.course.stopped(world.artifacts)
         assert (stop is None) is goes_on
-        assert stop is None or (stop.reason, stop.sentence[:13]) == ("budget", "100 of 150 s ")
+        assert stop is None or (stop.reason, stop.sentence[:13]) == ("budget", "1 min 40 s of 2 min 30 s")
         # what a continued run finds of later rounds changes nothing
         world.add("train:round-1", seconds=1000)
         assert (world.course.stopped(world.artifacts) is None) is goes_on
@@ -273,7 +283,10 @@ def test_the_page_shows_names_as_text(world: World) -> None:
     world.judged(1, over=gain(0, 1, 0.5))
     world.end()
     page = (world.root / "reports" / "r" / "iterate.md").read_text()
-    assert "\x1b" not in page and "\x1b" not in render_iteration(world.end())
+    shown = render_iteration(world.end())
+    assert "gamma" in page and "*gamma*" not in page and "\x1b" not in page
+    assert "*gamma*" in shown and "\x1b" not in shown
+    assert "Left out of the rounds, since they need a judge: answers." in page
     assert json.loads((world.root / "reports" / "r" / "iterate.json").read_text())["schema_version"] == 1
 
 

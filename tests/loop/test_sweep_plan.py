@@ -251,7 +251,7 @@ def test_a_budget_of_time_goes_by_what_this_sweep_has_measured(project: Path) ->
     # 9 minutes for the base and the first round; the second would take 8 more, the third another 8.
     done, said = _run_within(project, plan, "20min")
     assert done == _names(plan, "train")[:8]
-    assert said is not None and "17.0 min are used, and 4 more trainings would take about 8.0 min" in said
+    assert said is not None and "17 min 00 s are used, and 4 more trainings would take about 8 min 00 s" in said
 
 
 def test_a_budget_that_covers_no_arm_is_an_error_before_it_is_spent(project: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_sweep_stops_at_its_budget_is_killed_and_goes_on(tmp_path: Path, tiny_
     first: dict[str, Any] = json.loads(stopped.stdout)
     assert [arm["name"] for arm in first["sweep"]["arms"]] == ["learning_rate=0.01"]
     assert "the budget of 1 runs ends here" in first["message"]
-    assert any("1 of 2 arms with 1 of 1 seeds" in reason for reason in first["sweep"]["reasons"])
+    assert first["sweep"]["headline"].endswith("So far: 1 of 2 arms with 1 of 1 seeds.")
 
     process = subprocess.Popen(command(root, *sweep, "--quiet", "--run-id", "broken"))
     assert kill_when(

@@ -70,12 +70,12 @@ class Request:
 
     def course(self, config: LoopConfig, plan: Plan) -> Course | None:
         """What decides during the run how far it goes, for commands whose length depends on results or a budget."""
-        from workbench.loop.iterate_course import course_of
+        from workbench.loop.iterate_course import IterateCourse
         from workbench.loop.sweep_course import SweepCourse
 
         if self.command.startswith(SWEEP):
             return SweepCourse(config, plan, self.project)
-        return course_of(config, self.project, self.command) if self.command.startswith(ITERATE) else None
+        return IterateCourse(config, self.project, self.command) if self.command.startswith(ITERATE) else None
 
 
 def make_request(
@@ -87,8 +87,7 @@ def make_request(
     from workbench.loop.settings import PROJECT_FILE
 
     if resume is not None:
-        if config is not None or settings:
-            raise UsageError("--resume takes the run's own configuration; drop the file and --set")
+        refuse_with_resume({"FILE": config, "--set": settings, "--strict": strict})
         directory = run_directory(project, resume)
         command = read_run(project, resume).command
         if not command.startswith(RESUMABLE):

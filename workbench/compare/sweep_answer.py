@@ -263,8 +263,6 @@ def _reasons(found: Sweep, near: Sequence[str]) -> Iterator[str]:
         yield from _why(found, found.arm(found.recommended), [found.arm(name) for name in near])
     if found.split_half is not None and _is_optimistic(found, found.split_half):
         yield _optimism(found, found.split_half)
-    if (done := found.compared) is not None:
-        yield f"So far {done} are compared; the same command goes on."
     yield from _about_seeds(found)
     for arm in found.arms:
         for suite in arm.suites:

@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.compare.statistics.estimates import Codes, Flags, Floats
 from workbench.compare.statistics.mean import t_quantile, weighted_mean
@@ -60,7 +59,8 @@ def topic_losses(
     values = np.array([row.value for row in rows], dtype=np.float64)
     weights = np.array([row.weight for row in rows], dtype=np.float64)
     names = np.array([row.group for row in rows], dtype=np.object_)
-    clusters = _codes([row.cluster or f"alone {number}" for number, row in enumerate(rows)])
+    tied = [row.cluster or f"alone {number}" for number, row in enumerate(rows)]
+    clusters = np.unique(tied, return_inverse=True)[1].astype(np.int64)
     found: list[TopicLoss] = []
     too_few = 0
     for topic in sorted({row.group for row in rows if row.group is not None}):
@@ -106,11 +106,6 @@ def _topic(
 
 def _mean(values: Floats, weights: Floats, clusters: Codes, chosen: Flags) -> tuple[tuple[float, float], int]:
     """Mean and standard error of the chosen documents, and the degrees of freedom of the latter."""
-    codes = _codes(list(clusters[chosen]))
+    codes = np.unique(clusters[chosen], return_inverse=True)[1].astype(np.int64)
     estimate = weighted_mean(values[chosen], weights[chosen], codes, 0.95)
     return (estimate.value, estimate.se), int(codes.max())
-
-
-def _codes(names: Sequence[object]) -> NDArray[np.int64]:
-    distinct = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    return np.fromiter((distinct[name] for name in names), dtype=np.int64, count=len(names))

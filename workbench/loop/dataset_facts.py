@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,6 +23,7 @@ from workbench.ingest.builders.registry import BUILDERS
 from workbench.ingest.read import Tally, stream_records
 from workbench.models.refs import resolve
 from workbench.models.token_counts import TokenCounter
+from workbench.text.shingles import UNSPACED_CHARACTER
 
 _ENDLESS = 1 << 40
 _BATCH_ROWS = 1000
@@ -31,10 +31,6 @@ _BYTES_PER_TOKEN = 4
 """Of UTF-8; used only where no tokenizer can be had. The usual rule for English, where a character is a byte; a
 Cyrillic letter counts as half a token and a Chinese character as three quarters of one, which nothing here measured."""
 _RULE = f"{_BYTES_PER_TOKEN} bytes of UTF-8 per token, a rule for English"
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
-)
-"""Scripts written without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese."""
 _LARGE_GGUF_BYTES = 1 << 30
 """A GGUF file's tokenizer is had by converting the file; beyond this size advice does not do it."""
 _MANY_ANSWERS = 1000
@@ -135,7 +131,7 @@ def _splits_word(text: str, at: int) -> bool:
 
 
 def _in_word(character: str) -> bool:
-    return (character.isalnum() or character == "_") and not _UNSPACED.match(character)
+    return (character.isalnum() or character == "_") and not UNSPACED_CHARACTER.match(character)
 
 
 def _rough_tokens(text: str) -> int:

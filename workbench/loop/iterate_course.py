@@ -35,14 +35,15 @@ from workbench.core.parts import read_model, write_model, write_text
 from workbench.core.paths import Project
 from workbench.core.results import Comparison, MixSummary, SeededSuite, SuiteComparison, Verdict
 from workbench.core.stage import Artifact
+from workbench.core.suites import Suite
 from workbench.loop.iterate import ROUND_ARM, SPLIT, corrected, judged_suites, round_name
 from workbench.loop.iterate_text import change, render_iteration_markdown, spoken
 from workbench.loop.plan import Node
 from workbench.loop.registering import run_artifacts
 from workbench.loop.run import Ending
 from workbench.loop.runs import read_run
-from workbench.loop.scene import read_scene
 from workbench.loop.scored import config_of
+from workbench.report.numbers import duration
 
 _ROUND = re.compile(rf"(?:mix|train|score|synth|gate|compare):(?:weaknesses-|gain-)?{ROUND_ARM}")
 """Nodes of rounds; a dataset or arm whose name only contains such a word is none."""
@@ -58,13 +59,6 @@ class Stop:
     sentence: str
 
 
-def course_of(config: LoopConfig, project: Project, command: str) -> IterateCourse:
-    """The course of a configuration. UsageError as for a loop."""
-    suites = read_scene(corrected(config), project.root).suites
-    judged = judged_suites(suites)
-    return IterateCourse(config, project, command, tuple(one.name for one in suites if one not in judged))
-
-
 @dataclass(frozen=True, slots=True)
 class IterateCourse:
     """`loop.run.Course` of `workbench iterate`."""
@@ -73,8 +67,6 @@ class IterateCourse:
     """As the user gave it."""
     project: Project
     command: str
-    left_out: tuple[str, ...]
-    """Suites that no round is judged on."""
 
     def leaves_out(self, node: Node, artifacts: Artifacts) -> bool:
         """Nodes of rounds that do not take place."""
@@ -147,7 +139,9 @@ class IterateCourse:
         used, last = _seconds(_shared(artifacts)) + sum(map(_seconds, done)), _seconds(done[-1])
         if used + last <= budget_s:
             return None
-        sentence = f"{used:.0f} of {budget_s:.0f} s are used, and another round may take {last:.0f} s"
+        sentence = (
+            f"{duration(used)} of {duration(budget_s)} are used, and another round may take {duration(last)}"
+        )
         return Stop(number, "budget", sentence)
 
     def _iteration(self, run: str, stop: Stop, artifacts: Artifacts) -> Iteration:
@@ -170,7 +164,7 @@ class IterateCourse:
             development=read_model(artifacts[SPLIT].part("development.json"), Development),
             confidence=corrected(self.config).compare.confidence,
             alpha=self.config.gate.alpha,
-            limits=tuple(_limits(self.config, rounds, self.left_out)),
+            limits=tuple(_limits(self.config, rounds, _not_judged_on(artifacts))),
             exit_code=0 if offered is not None else last.exit_code,
         )
 
@@ -207,7 +201,7 @@ def publish_again(project: Project, run: str) -> Path | None:
     """Writes the pages of a finished run again; None if its rounds have not come to their end, or it had none."""
     if not (command := read_run(project, run).command).startswith("workbench iterate"):
         return None
-    course = course_of(config_of(project, run), project, command)
+    course = IterateCourse(config_of(project, run), project, command)
     artifacts = run_artifacts(project, run)
     return None if course.stopped(artifacts) is None else course.end(run, artifacts).report
 
@@ -239,6 +233,13 @@ def offered_round(rounds: tuple[Round, ...]) -> int | None:
 def _headline(offered: int | None, stop: Stop) -> str:
     end = f"Stopped after {spoken(stop.after)}: {stop.sentence}."
     return f"No round passed the gate. {end}" if offered is None else f"Offered: {spoken(offered)}. {end}"
+
+
+def _not_judged_on(artifacts: Artifacts) -> tuple[str, ...]:
+    """Suites that were there when the run was planned, and that no round is judged on."""
+    suites = tuple(Suite.model_validate(one) for one in artifacts["curate"].manifest.config["suites"])
+    judged = judged_suites(suites)
+    return tuple(one.name for one in suites if one not in judged)
 
 
 def _limits(config: LoopConfig, rounds: tuple[Round, ...], left_out: tuple[str, ...]) -> list[str]:

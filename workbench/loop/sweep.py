@@ -29,7 +29,6 @@ from workbench.loop.ablation import base_arm, limits_of, trained_arm
 from workbench.loop.plan import Draft, Plan, curating, fingerprinted, ingesting, mixing, resolved, scoring, training
 from workbench.loop.scene import Scene, read_scene, without_policy
 from workbench.loop.sweep_arms import Combination, combinations
-from workbench.train.refusals import refuse_arms
 
 SWEEP = "compare:sweep-"
 """Beginning of the names of nodes that answer in the plan of `workbench sweep`: arms `x` seeds follow."""
@@ -76,7 +75,7 @@ def build_sweep_plan(config: LoopConfig, project: Path, command: str = "workbenc
     apart = math.ceil(len(found.arms) / _FIRST_ANSWERS)
     for count, seed in enumerate(seeds, start=1):
         for done, arm in enumerate(found.arms, start=1):
-            train, score = _trained_and_scored(arm, placed, measured, mixed[arm.name, seed], seed, config)
+            train, score = _trained_and_scored(arm, placed, measured, mixed[arm.name, seed], seed)
             before = swept[arm.name]
             update = {"trained": (*before.trained, train), "scored": (*before.scored, score)}
             swept[arm.name] = before.model_copy(update=update)
@@ -137,12 +136,11 @@ def _training_sets(
 
 
 def _trained_and_scored(
-    arm: Combination, placed: _Placed, suites: tuple[Suite, ...], mixed: str, seed: int, config: LoopConfig
+    arm: Combination, placed: _Placed, suites: tuple[Suite, ...], mixed: str, seed: int
 ) -> tuple[str, str]:
     name = f"{arm.name}-s{seed}"
     train = placed.add(training(arm.config, f"train:{name}", mixed=mixed, seed=seed))
     candidate = resolved(trained_arm(arm.config), arm.config)
-    refuse_arms(arm.config.train, (candidate,))
     return train, placed.add(scoring(arm.config, candidate, suites, name, train))
 
 

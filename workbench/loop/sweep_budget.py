@@ -19,6 +19,7 @@ from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.forecast import COSTLY, expected_s
 from workbench.loop.plan import Node, Plan
 from workbench.loop.sweep import SWEEP
+from workbench.report.numbers import counted, duration
 
 
 @dataclass(slots=True)
@@ -60,17 +61,17 @@ class Budget:
         return None
 
     def _problem(self, left: list[Node], trainings: int) -> str | None:
-        counted = f"{trainings} more training{'s' if trainings != 1 else ''}"
+        more = counted(trainings, "more training")
         most = self.sweep.limit.count
         if most is not None and self.trainings + trainings > most:
-            return f"{counted} would follow"
+            return f"{more} would follow"
         limit, used = self.sweep.limit.seconds, self.clock() - self.started
         if limit is None:
             return None
         expected = self._expected_s(left)
         if used + expected <= limit:
             return None
-        return f"{_spoken(used)} are used, and {counted} would take about {_spoken(expected)}"
+        return f"{duration(used)} are used, and {more} would take about {duration(expected)}"
 
     def _expected_s(self, left: list[Node]) -> float:
         """By earlier nodes with the same settings, else by the mean of this sweep's; 0 while nothing was measured."""
@@ -84,10 +85,6 @@ class Budget:
                 alike = sum(own) / len(own) if own else 0.0
             total += alike
         return total
-
-
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def groups_of(plan: Plan) -> dict[str, tuple[Node, ...]]:

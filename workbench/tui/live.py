@@ -150,11 +150,11 @@ class LiveRun:
         points.append((step, loss))
 
     def shown_training(self) -> str | None:
-        """The training to look at: the one at work, else the last that had a step."""
+        """The training to look at: the one at work, else the last that had a step or an answer."""
         running = self.running()
-        if running is not None and running.name in self.points:
+        if running is not None and (running.name in self.points or running.name in self.samples):
             return running.name
-        return next(reversed(self.points), None)
+        return next(reversed(self.points or self.samples), None)
 
     def running(self) -> LiveNode | None:
         """The node at work."""

@@ -15,6 +15,7 @@ from workbench.cli.starting import (
     Quiet,
     RunId,
     make_request,
+    refuse_with_resume,
     spelled,
     start,
 )
@@ -55,6 +56,9 @@ def ablate(
 
     Examples: workbench ablate --dry-run; workbench ablate --seeds 5; workbench ablate --filter repetition
     """
+    if resume is not None:
+        given = {"FILE": config, "--set": settings, "--seeds": seeds, "--arms": arms, "--filter": filters}
+        refuse_with_resume({**given, "--strict": strict})
     chosen = [*(settings or []), *_chosen(seeds, arms, filters)]
     request = make_request(context.obj.project, config, chosen, resume, strict, verb=ABLATE)
     arguments = ["ablate", *spelled(config, chosen, strict=strict)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json as json_format
 import shlex
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,6 +15,7 @@ from workbench.cli.starting import (
     DryRun,
     LoopFile,
     Quiet,
+    Request,
     RunId,
     make_request,
     refuse_budget,
@@ -23,9 +23,6 @@ from workbench.cli.starting import (
     start,
 )
 from workbench.cli.state import Json
-
-if TYPE_CHECKING:
-    from workbench.cli.starting import Request
 
 
 def register(app: typer.Typer) -> None:
@@ -124,8 +121,8 @@ def _settings(
             raise UsageError(problem, where=f"--set {key}", next_step="--seeds 3" if seeds_instead else advice)
         if axis is not None and key in seen:
             step = f"give all values at once: --set {key}=A,B,C"
-            raise UsageError(f"{key} is given twice, and the later values would replace the others", where="--set",
-                             next_step=step)  # fmt: skip
+            problem = f"{key} is given twice, and the later values would replace the others"
+            raise UsageError(problem, where="--set", next_step=step)
         seen.add(key)
         found.append(setting if axis is None else f"sweep.axes={json_format.dumps({axis[0]: axis[1]}, default=str)}")
     own = {"seeds": seeds, "random": random, "budget": budget, "target": target}
@@ -160,7 +157,7 @@ def _refuse_fixed_axes(request: Request, typed: list[str]) -> None:
     from workbench.core.sweeps import axis_of
     from workbench.loop.settings import load_config
 
-    axes = load_config(Path(request.config_file), request.settings).sweep.axes
+    axes = load_config(request.config_file, request.settings).sweep.axes
     for setting in typed:
         key = setting.partition("=")[0]
         if key in axes and axis_of(setting) is None:

@@ -145,7 +145,7 @@ class RunScreen(WorkbenchScreen):
         numbers = numbers_text(self._live.numbers.get(name, {}), self._live.validation.get(name, {}))
         self.query_one("#numbers", Static).update(numbers)
         area = self.query_one("#samples-area")
-        answers = self._live.samples.get(name) or next(reversed(self._live.samples.values()), {})
+        answers = self._live.samples.get(name, {})
         self.query_one("#samples", Static).update(samples_text(answers.values(), area.size.width or 80))
         area.display = bool(answers)
 
