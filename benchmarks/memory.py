@@ -117,7 +117,7 @@ def measure(case: Case) -> dict[str, int]:
     from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_trainer
 
-    process = _resident("VmRSS")
+    process = resident("VmRSS")
     loaded = load(ModelConfig(ref=case.model), case.precision, Path())
     only_read = _mapped_weights() if case.precision == "nf4" else 0
     rows = [Encoded([1000 + row + place for place in range(case.length)], [1000] * case.length) for row in range(64)]
@@ -136,10 +136,11 @@ def measure(case: Case) -> dict[str, int]:
         trainer = build_trainer(loaded, EncodedSet(rows, 0, 0), settings, 0, Path(work), silent)
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
         trainer.train_from(None)
-    return {"process": process, "peak": _resident("VmHWM") - process - only_read}
+    return {"process": process, "peak": resident("VmHWM") - process - only_read}
 
 
-def _resident(key: str) -> int:
+def resident(key: str) -> int:
+    """Bytes under `key` of this process's status: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 

@@ -8,10 +8,10 @@ from workbench.core.records import Manifest
 
 
 def made_up_manifest(node: str, config: dict[str, Any] | None = None) -> Manifest:
-    """Of a node of the same name as its stage, without inputs, parts or summary."""
+    """Of a node called STAGE or STAGE:NAME, without inputs, parts or summary."""
     return Manifest(
         node=node,
-        stage=node,
+        stage=node.split(":")[0],
         stage_version=1,
         fingerprint="0" * 64,
         inputs={},

@@ -28,7 +28,7 @@ from workbench.models.chat import encode_record
 from workbench.models.likelihood import continuation_nll
 from workbench.models.loading import load
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "triton", "flash-attn", "liger-kernel")
+KERNELS = ("flash-attn", "liger-kernel", "triton")
 
 
 def main() -> None:
@@ -48,13 +48,12 @@ def main() -> None:
 
 
 def facts() -> dict[str, Any]:
-    """The device and the libraries on it."""
-    versions = {name: metadata.version(name) for name in LIBRARIES if find_spec(name.replace("-", "_")) is not None}
+    """The device and the kernels for it."""
+    versions = {name: metadata.version(name) for name in KERNELS if find_spec(name.replace("-", "_")) is not None}
     if not torch.cuda.is_available():
-        return {"device": "cpu", "name": "CPU", "memory_bytes": None, "bf16": True, "cuda": None, "versions": versions}
+        return {"name": "CPU", "memory_bytes": None, "bf16": True, "cuda": None, "versions": versions}
     properties = torch.cuda.get_device_properties(0)
     return {
-        "device": "cuda",
         "name": properties.name,
         "memory_bytes": int(properties.total_memory),
         "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
@@ -65,7 +64,7 @@ def facts() -> dict[str, Any]:
 
 def speed(side: str, model: str, steps: int, batch_size: int, length: int) -> dict[str, Any]:
     """Seconds of `train()` and the peak memory of torch on the device (of the process on a CPU)."""
-    from memory import _resident
+    from memory import resident
 
     from training import side as sides
     from workbench.train.data import encode_all
@@ -75,12 +74,13 @@ def speed(side: str, model: str, steps: int, batch_size: int, length: int) -> di
     with tempfile.TemporaryDirectory() as scratch:
         found = getattr(sides, side)(loaded, data, steps, batch_size, Path(scratch))
     on_gpu = torch.cuda.is_available()
-    peak = int(torch.cuda.max_memory_allocated()) if on_gpu else _resident("VmHWM")
+    peak = int(torch.cuda.max_memory_allocated()) if on_gpu else resident("VmHWM")
     return {**found, "peak_bytes": peak, "longest": max(len(row.input_ids) for row in data.rows)}
 
 
 def train(root: str, model: str, steps: int, stop_after: int | None) -> dict[str, Any]:
-    """The train stage on `root`, cancelled after `stop_after` steps; adapter hash and losses once it is complete."""
+    """The train stage on `root`, cancelled after `stop_after` steps; adapter hash and losses, or nothing unless it
+    is complete."""
     from workbench.core.config import TrainConfig
     from workbench.core.events import Event, NodeProgress
     from workbench.core.nodes import TrainNode
@@ -114,11 +114,10 @@ def train(root: str, model: str, steps: int, stop_after: int | None) -> dict[str
     node = TrainNode(train=settings, model=ModelConfig(ref=model, precision="nf4"), seed=0)
     outcome = run(node, {"mix": Artifact(place / "mix", manifest)}, context)
     if not isinstance(outcome, Done):
-        return {"complete": False, "steps": done}
+        return {}
     summary = json.loads((place / "out" / "training.json").read_text())
     curve = [json.loads(line)["loss"] for line in (place / "out" / "curve.jsonl").read_text().splitlines()]
     return {
-        "complete": True,
         "adapter": summary["adapter_sha256"],
         "losses": curve,
         "resumed_from": summary["resumed_from"],
@@ -129,8 +128,7 @@ def score(model: str, precision: Precision, documents: int) -> dict[str, Any]:
     """Mean NLL per token of the answers of some records."""
     loaded = load(ModelConfig(ref=model), precision, Path())
     rows = [encode_record(loaded.tokenizer, record, 256, None) for record in docstring_records(documents)]
-    prompts = [next(place for place, label in enumerate(row.labels) if label != -100) for row in rows]
-    pairs = [(row.input_ids[:prompt], row.input_ids[prompt:]) for row, prompt in zip(rows, prompts, strict=True)]
+    pairs = [(row.input_ids[: row.answer_starts], row.input_ids[row.answer_starts :]) for row in rows]
     scores = continuation_nll(loaded, pairs, batch_size=8)
     return {"nll": [found.nll_sum / found.tokens for found in scores]}
 

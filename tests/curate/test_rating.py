@@ -17,6 +17,7 @@ from workbench.core.nodes import CurateNode
 from workbench.core.records import Message, Record, Source, ToolCall, record_id
 from workbench.curate import rating
 from workbench.endpoints.calls import CallFailed, Reply
+from workbench.endpoints.ratings import read_rating
 
 RECORDS = [
     chat("Capital of Peru?", "Lima."),
@@ -108,7 +109,7 @@ def test_without_limits_a_rating_only_chooses_among_duplicates(tmp_path: Path) -
     ],
 )
 def test_only_a_rating_is_read_as_one(reply: str, value: int | None) -> None:
-    found = rating.read_rating(Reply(reply, "stop", None, 1, 1))
+    found = read_rating(Reply(reply, "stop", None, 1, 1))
     assert found == value if value is not None else isinstance(found, str)
 
 
@@ -129,7 +130,7 @@ def test_probabilities_of_the_digits_give_a_mean_rating(tmp_path: Path) -> None:
 
 def test_judge_that_was_about_to_say_something_else_gives_no_rating() -> None:
     reply = Reply("Well", "length", {"Well": math.log(0.99), "5": math.log(0.002)}, 1, 1)
-    assert rating.read_rating(reply) == "the digits 1 to 5 together have probability 0.0020: another answer was coming"
+    assert read_rating(reply) == "the digits 1 to 5 together have probability 0.0020: another answer was coming"
 
 
 def test_replies_that_are_no_rating_are_counted_rows_without_a_score(tmp_path: Path) -> None:
@@ -301,4 +302,4 @@ def test_what_a_rating_depends_on_is_in_the_fingerprint(reward_model: Path, tmp_
 
 
 def test_failed_call_is_told_by_its_reason() -> None:
-    assert rating.read_rating(CallFailed("timeout", "60 s")) == "timeout: 60 s"
+    assert read_rating(CallFailed("timeout", "60 s")) == "timeout: 60 s"

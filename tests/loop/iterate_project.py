@@ -29,7 +29,7 @@ def documents(topic: str, count: int, *, hard: bool) -> list[dict[str, str]]:
 
 
 def write_project(root: Path, model: Path | str, **iterate: Any) -> None:
-    """Forty documents of two easy topics, sixty of a hard one, and one that stands in the suite."""
+    """48 documents of each of two easy topics, 64 of a hard one, and one that stands in the suite."""
     for name in ("datasets_cfg", "evals"):
         (root / name).mkdir(parents=True)
     rows = [

@@ -261,7 +261,7 @@ def test_the_budget_is_looked_at_between_rounds_and_goes_by_recorded_times(tmp_p
         world.judged(0)
         stop = world.course.stopped(world.artifacts)
         assert (stop is None) is goes_on
-        assert stop is None or (stop.reason, stop.sentence[:13]) == ("budget", "1 min 40 s of 2 min 30 s")
+        assert stop is None or (stop.reason, stop.sentence[:24]) == ("budget", "1 min 40 s of 2 min 30 s")
         # what a continued run finds of later rounds changes nothing
         world.add("train:round-1", seconds=1000)
         assert (world.course.stopped(world.artifacts) is None) is goes_on

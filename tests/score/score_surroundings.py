@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from manifests import made_up_manifest
+
 from workbench.core.config import ArmConfig, ModelConfig
 from workbench.core.events import Event, NodeMessage
 from workbench.core.nodes import ScoreNode
-from workbench.core.records import Manifest, ScoreRow
+from workbench.core.records import ScoreRow
 from workbench.core.stage import Artifact, Context
 from workbench.core.suites import Documents, Suite
 
@@ -87,21 +89,7 @@ class Runner:
 
 def artifact(path: Path, node: str) -> Artifact:
     """An artifact around files a test wrote."""
-    manifest = Manifest(
-        node=node,
-        stage=node.split(":")[0],
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config={},
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-01-01T00:00:00Z",
-        seconds=0,
-    )
-    return Artifact(path=path, manifest=manifest)
+    return Artifact(path=path, manifest=made_up_manifest(node))
 
 
 def values(rows: Sequence[ScoreRow], metric: str, filter_name: str = "none") -> list[float | None]:

@@ -10,6 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
 from workbench.core.fingerprints import short_id
+from workbench.core.rates import wilson
 from workbench.core.suites import Documents, Suite, SuiteDocument
 from workbench.score.golden import (
     Calls,
@@ -19,7 +20,6 @@ from workbench.score.golden import (
     golden_pairs,
     kappa_interval,
     measured_trust,
-    wilson,
 )
 
 SUITE = Suite(

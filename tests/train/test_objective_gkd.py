@@ -262,7 +262,9 @@ def test_new_process_computes_what_was_trained(whole: TrainingRun, tiny_model_di
 def test_killed_process_ends_in_the_same_bits(make_run: MakeRun, whole: TrainingRun) -> None:
     run = make_run("run", **_settings(Path(whole.config.train.gkd.teacher or "")))
     kill_at(start(run), lambda event: event["event"] == "node_progress" and event["done"] == 3)
+    assert not (run.out / "training.json").exists()
     process = start(run)
     process.communicate(timeout=200)
     assert process.returncode == 0
+    assert run.summary()["resumed_from"] == [2]
     assert run.adapter_bytes() == whole.adapter_bytes() and run.curve() == whole.curve()

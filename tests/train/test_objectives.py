@@ -315,9 +315,11 @@ def test_killed_dpo_taken_up_again_ends_in_the_same_bits(make_run: MakeRun) -> N
     unbroken.attempt()
     for step in (1, 3):
         kill_at(start(run), lambda event, at=step: event["event"] == "node_progress" and event["done"] == at)
+        assert not (run.out / "training.json").exists()
     process = start(run)
     process.communicate(timeout=200)
     assert process.returncode == 0
+    assert run.summary()["resumed_from"][-1] == 2
     assert run.adapter_bytes() == unbroken.adapter_bytes() and run.curve() == unbroken.curve()
 
 

@@ -287,6 +287,19 @@ def two_processes(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
+def test_penalty_of_a_method_counts_once_whatever_the_number_of_processes(tiny_model_dir: Path, tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / str(count), tiny_model_dir, method="adalora", dropout=0.0, processes=count, samples=0)
+        for count in (1, 2)
+    ]
+    assert all(isinstance(run.attempt(), Done) for run in runs)
+    assert [point["loss"] for point in runs[0].curve()] == pytest.approx(
+        [point["loss"] for point in runs[1].curve()], rel=1e-6
+    )
+    assert float((_weights(runs[0]) - _weights(runs[1])).abs().max()) < TOLERANCE
+
+
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(two_processes: TrainingRun, tiny_model_dir: Path, tmp_path: Path) -> None:
     one = _run(tmp_path / "one", tiny_model_dir, dropout=0.0, processes=1)
     one.attempt()

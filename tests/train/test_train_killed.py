@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_run import TrainingRun
+from training_run import CHECKPOINT_STEPS, TrainingRun
 
 HERE = Path(__file__).parent
 MakeRun = Callable[..., TrainingRun]
@@ -48,5 +48,7 @@ def test_killed_process_taken_up_again_ends_in_the_same_bits(
     process = start(run)
     process.communicate(timeout=200)
     assert process.returncode == 0
+    if kills != [1]:  # killed before the first checkpoint, it begins anew
+        assert run.summary()["resumed_from"][-1] >= kills[-1] - CHECKPOINT_STEPS
     assert run.adapter_bytes() == unbroken.adapter_bytes()
     assert run.curve() == unbroken.curve()

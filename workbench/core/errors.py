@@ -5,6 +5,7 @@
     │   └── ConfigErrors     exit 2    several of them, found in one pass over one file
     ├── IncompleteError      exit 3    failed stage, too many failed samples, empty data, arms that cannot be compared
     └── PrerequisiteError    exit 4    a model, hub, extra or key that is not there
+    SettingError, a ValueError         what a validator finds; the reader of the file makes it a ConfigProblem
 
 A gate that says *regressed* is a result, not an error: it has no class here.
 """

@@ -26,7 +26,7 @@ RowKind = Literal["chat", "preference", "rated", "document"]
 
 _ALL_KINDS: tuple[Kind, ...] = ("lora", "scaling", "prompt", "full")
 _ADAPTERS: tuple[Kind, ...] = ("lora", "scaling")
-_NEEDS_ADAPTER = "the base it is measured against is the same model with its adapter switched off, and "
+_NEEDS_ADAPTER = "its reference is the same model with its adapter switched off, and "
 _NO_ADAPTER: dict[Kind, str] = {
     "prompt": "both must begin as one: a fresh prompt changes the model already",
     "full": "whole weights have no adapter to switch off",
@@ -145,7 +145,7 @@ def objective_problem(objective: Objective, method: Method) -> tuple[str, str] |
     if how.kind not in facts.kinds:
         reason = facts.why_not + (_NO_ADAPTER[how.kind] if facts.reference else "")
     elif facts.reference and not how.off_is_base:
-        reason = f"with its adapter switched off a model of method {method} is not the base it is measured against"
+        reason = f"with its adapter switched off a model of method {method} is not the base, which is its reference"
     elif facts.makes == "reward_model" and not how.off_is_base:
         reason = f"{method} is saved as plain LoRA of twice the rank, which leaves the new output layer out"
     elif method == "adalora" and objective not in ("sft", "pretrain"):

@@ -24,6 +24,13 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workbench"
 
 
+def importable_environment() -> dict[str, str]:
+    """This process's environment for a child, with the package importable from wherever this process found it."""
+    package_root = str(PACKAGE.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{package_root}{os.pathsep}{inherited}" if inherited else package_root}
+
+
 def user_config_file() -> Path:
     """The user's own defaults: XDG_CONFIG_HOME/workbench/config.yaml."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "workbench" / "config.yaml"

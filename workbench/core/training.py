@@ -155,6 +155,12 @@ class TrainConfig(Wire):
                 key="validation_share",
                 next_step="leave it out, its curve and the suites show what is learned",
             )
+        if self.objective == "kto" and self.batch_size < 2:
+            raise SettingError(
+                "objective kto measures how far the model moved on other rows of a forward pass: there are none",
+                key="batch_size",
+                next_step="set train.batch_size: 2 or more (train.gradient_accumulation makes up for it)",
+            )
         if facts.generates and self.dropout:
             raise SettingError(
                 f"`dropout`: objective {self.objective} would learn from answers of another model than the one whose "

@@ -32,8 +32,7 @@ from workbench.endpoints.client import (
     responses_dir,
 )
 from workbench.endpoints.probe import probe
-from workbench.endpoints.ratings import DATA_NOTE, rating_request, wording
-from workbench.endpoints.ratings import read_rating as read_rating
+from workbench.endpoints.ratings import DATA_NOTE, rating_request, read_rating, wording
 from workbench.models.chat import conversation
 from workbench.models.refs import named_at
 from workbench.models.reward import reward_fingerprint

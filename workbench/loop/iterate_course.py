@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.compare import seeded_words as words
 from workbench.core.config import LoopConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.iteration import (
@@ -37,7 +38,7 @@ from workbench.core.results import Comparison, MixSummary, SeededSuite, SuiteCom
 from workbench.core.stage import Artifact
 from workbench.core.suites import Suite
 from workbench.loop.iterate import ROUND_ARM, SPLIT, corrected, judged_suites, round_name
-from workbench.loop.iterate_text import change, render_iteration_markdown, spoken
+from workbench.loop.iterate_text import render_iteration_markdown, spoken
 from workbench.loop.plan import Node
 from workbench.loop.registering import run_artifacts
 from workbench.loop.run import Ending
@@ -218,7 +219,7 @@ def _no_gain(number: int, gains: tuple[SeededSuite, ...]) -> str:
     lost = [one for one in gains if not one.obstacles and one.gain.high < 0]
     if not lost:
         return f"the gain of round {number} over round {number - 1} is not established"
-    shown = ", ".join(f"{one.suite} ({change(one)})" for one in lost)
+    shown = ", ".join(f"{one.suite} ({words.change(one)})" for one in lost)
     return f"round {number} is certainly worse than round {number - 1} on {shown}"
 
 

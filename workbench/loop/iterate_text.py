@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from workbench.compare import seeded_words as words
 from workbench.compare.tables import Row, aligned, plain, table
 from workbench.core.iteration import Iteration, Round, RoundGain, Weaknesses
 from workbench.core.results import SeededSuite
 from workbench.core.wire import printable
-
-_SHARES = ("accuracy", "win_rate")
-_UNITS = {"accuracy": " points", "win_rate": " points", "nats_per_token": " nats per token", "score": ""}
 
 
 def render_iteration(iteration: Iteration) -> str:
@@ -91,11 +89,11 @@ def _rows_of(one: Round, *, offered: bool) -> Iterator[Row]:
         yield (
             *(first if place == 0 else ("", "", "")),
             target.suite,
-            change(target),
-            _limits(target),
-            "-" if over is None else change(over) + _by_seed(over),
-            "-" if over is None else _limits(over),
-            "-" if over is None else _probability(over.p_better_holm),
+            words.change(target),
+            words.limits(target),
+            "-" if over is None else words.change(over) + _by_seed(over),
+            "-" if over is None else words.limits(over),
+            "-" if over is None else words.probability(over.p_better_holm),
             _worst(one.worst) if place == 0 else "",
             verdict if place == 0 else "",
         )
@@ -115,7 +113,7 @@ def _weak_rows(weak: Weaknesses) -> list[Row]:
                 f"{one.loss:.3f}",
                 f"{one.behind.value:+.3f}",
                 interval,
-                _probability(one.p_value),
+                words.probability(one.p_value),
                 targeted,
             )
         )
@@ -132,30 +130,11 @@ def _worst(worst: RoundGain | None) -> str:
     """The loss; `nothing` where all the other suites gained, `-` where there is no other."""
     if worst is None:
         return "-"
-    return f"{worst.suite} {change(worst)}{_UNITS[worst.unit]}" if worst.gain.value < 0 else "nothing"
-
-
-def change(one: RoundGain | SeededSuite) -> str:
-    """A gain with its sign, in percentage points or in the metric's own unit: `+0.043`."""
-    return _number(one, one.gain.value, "+")
-
-
-def _limits(one: RoundGain | SeededSuite) -> str:
-    return f"{_number(one, one.gain.low)} to {_number(one, one.gain.high)}"
+    return f"{worst.suite} {words.change(worst)} {words.unit(worst)}".rstrip() if worst.gain.value < 0 else "nothing"
 
 
 def _by_seed(one: SeededSuite) -> str:
     """The gain of each pair of adapters, where there are several."""
     if len(one.by_seed) < 2:
         return ""
-    return f" ({', '.join(_number(one, value, '+') for value in one.by_seed)})"
-
-
-def _number(one: RoundGain | SeededSuite, value: float, sign: str = "") -> str:
-    share = one.unit in _SHARES
-    text = f"{value * (100 if share else 1):{sign}.{1 if share else 3}f}"
-    return text.lstrip("+-") if float(text) == 0 else text
-
-
-def _probability(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return f" ({words.seeds(one)})"

@@ -9,10 +9,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.paths import Project
+from workbench.core.paths import Project, importable_environment
 from workbench.loop.runs import RESUMABLE, continuation, read_run
 
 LOCK_FD = "WORKBENCH_RUN_LOCK_FD"
@@ -77,7 +76,7 @@ def _start(project: Project, run: str, arguments: list[str]) -> None:
             stderr=log,
             start_new_session=True,
             cwd=project.root,
-            env={**_environment(), LOCK_FD: str(lock.fileno())},
+            env={**importable_environment(), LOCK_FD: str(lock.fileno())},
             pass_fds=(lock.fileno(),),
         )
 
@@ -88,10 +87,3 @@ def cancel(project: Project, run: str) -> None:
     if view.status != "running" or view.pid is None:
         raise UsageError(f"run {run!r} is not running (it is {view.status})", next_step="workbench runs list")
     os.kill(view.pid, signal.SIGTERM)
-
-
-def _environment() -> dict[str, str]:
-    """The parent's environment, with the package importable from wherever the parent found it."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{package_root}{os.pathsep}{inherited}" if inherited else package_root}

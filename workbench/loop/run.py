@@ -85,7 +85,8 @@ class Ending:
 
 class Course(Protocol):
     """Decides while a plan runs which of its nodes are left out, and how it ends: for plans whose length depends on
-    results. What it says of a node must follow from the artifacts of earlier nodes alone, or a continued run differs.
+    results or a budget. What it says of a node must follow from the artifacts of earlier nodes alone, or a continued
+    run differs; only where a budget ends it may it be another.
     """
 
     def leaves_out(self, node: Node, artifacts: Mapping[str, Artifact]) -> bool:

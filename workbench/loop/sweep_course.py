@@ -33,9 +33,8 @@ class SweepCourse:
 
     def leaves_out(self, node: Node, artifacts: Mapping[str, Artifact]) -> bool:
         """Whether the budget ended before this node; what is in the cache costs nothing."""
-        if self._budget is None or self._stopped is not None:
-            return self._stopped is not None
-        if self._store.find(node.stage, node.fingerprint) is None:
+        begins = self._stopped is None and self._store.find(node.stage, node.fingerprint) is None
+        if begins and self._budget is not None:
             self._stopped = self._budget(node)
         return self._stopped is not None
 

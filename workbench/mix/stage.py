@@ -86,7 +86,7 @@ def run(config: MixNode, inputs: Inputs, ctx: Context) -> Outcome:
 
 def _nothing(table: RowTable, config: MixNode) -> IncompleteError:
     unusable = (
-        f"of {table.seen} records {table.without_tokens} have no trainable token within {config.max_length} tokens and "
+        f"of {table.seen} records {table.without_tokens} have no trainable token{_within(config)} and "
         f"{table.thumbs_down} are marked as bad answers"
     )
     if config.rows == "dropped":
@@ -263,11 +263,16 @@ def _missed(
     return f"its rows have up to {max(tokens)} trainable tokens, and whole rows come no nearer"
 
 
+def _within(config: MixNode) -> str:
+    """The limit on a record's tokens; documents to continue pre-training on have none."""
+    return "" if config.objective == "pretrain" else f" within {config.max_length} tokens"
+
+
 def _report_losses(table: RowTable, config: MixNode, ctx: Context) -> None:
     if table.truncated:
         ctx.warn(f"{table.truncated} records are longer than {config.max_length} tokens and lose their end")
     if table.without_tokens:
-        ctx.warn(f"{table.without_tokens} records have no trainable token within {config.max_length}: left out")
+        ctx.warn(f"{table.without_tokens} records have no trainable token{_within(config)}: left out")
     if table.unwritable:
         why = f"the first because: {table.first_problem}"
         ctx.warn(f"of these, {table.unwritable} cannot be written for the model, {why}")

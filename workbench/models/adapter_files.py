@@ -63,8 +63,8 @@ def read_note(adapter: Path) -> TrainedOn | None:
 
 
 def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path, *, rates: bool = False) -> None:
-    """Raises IncompleteError if `adapter` is no safetensors adapter, is one of another base than `config` names, or
-    one that rates answers where one is needed that gives them (or, with `rates`, the other way round).
+    """Raises IncompleteError if `adapter` is no safetensors adapter, is one of another base than `config` names, or,
+    without `rates`, one that rates answers and gives none.
 
     Told by the base's fingerprint in the adapter's note, and by the shapes of its LoRA matrices against the base's
     weights (not for a hub model, where the weights may not be here yet: `attached` finds out).
@@ -73,12 +73,11 @@ def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path, *, rat
     shapes = _tensor_shapes(adapter / WEIGHTS)
     source = resolve(config.ref, config.revision, project)
     if (note := read_note(adapter)) is not None:
-        if (note.train.get("objective") == "reward") is not rates:
+        if not rates and note.train.get("objective") == "reward":
             raise IncompleteError(
-                "adapter was trained to give answers and cannot rate them" if rates
-                else "adapter was trained to rate answers (objective reward) and cannot give any",
+                "adapter was trained to rate answers (objective reward) and cannot give any",
                 where=str(adapter),
-                next_step="name it under curate.rating.reward_model" if not rates else "train with objective reward",
+                next_step="name it under curate.rating.reward_model",
             )
         found = model_fingerprint(source)
         if note.base_fingerprint != found:

@@ -42,6 +42,11 @@ class Encoded:
         """Tokens that are learned. The first token of a sequence is never predicted and never counts."""
         return sum(label != IGNORED for label in self.labels[1:])
 
+    @property
+    def answer_starts(self) -> int:
+        """Place of the answer's first token; the length where there is none."""
+        return next((place for place, label in enumerate(self.labels) if label != IGNORED), len(self.labels))
+
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message], system_prompt: str | None) -> list[int]:
     """Token ids of a conversation up to where the assistant's next answer begins.

@@ -54,26 +54,28 @@ def stop_ids(loaded: LoadedModel) -> list[int]:
     return sorted(token for token in ids if token is not None)
 
 
+def left_padded(prompts: Sequence[list[int]], pad: int, device: Any = None) -> tuple[Any, Any]:
+    """Ids and attention mask `[prompts, longest]` (int64): answers begin in the same column."""
+    import torch
+
+    longest = max(map(len, prompts))
+    ids = [[pad] * (longest - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
 def _generate_batch(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int) -> list[Generated]:
     import torch
     from transformers import GenerationConfig
 
-    longest = max(len(prompt) for prompt in prompts)
     pad = loaded.tokenizer.pad_token_id
-    missing = [longest - len(prompt) for prompt in prompts]
-    padded = [[pad] * gap + prompt for gap, prompt in zip(missing, prompts, strict=True)]
-    shown = [[0] * gap + [1] * len(prompt) for gap, prompt in zip(missing, prompts, strict=True)]
-    device = loaded.model.device
+    ids, mask = left_padded(prompts, pad, loaded.model.device)
     settings = GenerationConfig(
         do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_ids(loaded) or None, pad_token_id=pad
     )
     with torch.inference_mode():
-        out = loaded.model.generate(
-            input_ids=torch.tensor(padded, device=device),
-            attention_mask=torch.tensor(shown, device=device),
-            generation_config=settings,
-        )
-    return [_answer(loaded, row[longest:].tolist()) for row in out]
+        out = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+    return [_answer(loaded, row) for row in out[:, ids.shape[1] :].tolist()]
 
 
 def _answer(loaded: LoadedModel, ids: list[int]) -> Generated:

@@ -77,10 +77,7 @@ def load_reward_model(ref: str, project: Path, where: str = "curate.rating.rewar
             raise ValueError("its tokenizer has no padding token")
     # a causal classifier reads its score at the last token that is no padding
     model.config.pad_token_id = tokenizer.pad_token_id
-    tokenizer.truncation_side = "left"
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    positions = getattr(model.config, "max_position_embeddings", _LONGEST_TOKENS)
-    return RewardModel(model, tokenizer, min(_LONGEST_TOKENS, positions))
+    return _rater(model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer)
 
 
 def reward_fingerprint(ref: str, project: Path) -> str:
@@ -109,9 +106,13 @@ def _trained_here(adapter: Path, project: Path, where: str) -> RewardModel:
         )
     with named_at(where):
         loaded = load(ModelConfig(ref=note.base), note.precision, project, adapter, rates=True)
-    loaded.tokenizer.truncation_side = "left"
-    positions = getattr(loaded.model.config, "max_position_embeddings", _LONGEST_TOKENS)
-    return RewardModel(loaded.model, loaded.tokenizer, min(_LONGEST_TOKENS, positions))
+    return _rater(loaded.model, loaded.tokenizer)
+
+
+def _rater(model: Any, tokenizer: Any) -> RewardModel:
+    tokenizer.truncation_side = "left"
+    positions = getattr(model.config, "max_position_embeddings", _LONGEST_TOKENS)
+    return RewardModel(model, tokenizer, min(_LONGEST_TOKENS, positions))
 
 
 def rewards(

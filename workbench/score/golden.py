@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workbench.core.rates import wilson
 from workbench.core.results import Interval, JudgeTrust
 from workbench.core.suites import Suite, SuiteDocument
 from workbench.text.normalise import normalised
@@ -160,17 +161,6 @@ def kappa_interval(right: Sequence[int], verdicts: Sequence[Verdict], seed: int)
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(value=value, low=float(low), high=float(high))
-
-
-def wilson(successes: int, n: int) -> Interval:
-    """A share with its 95% Wilson interval; 0 in [0, 1] if there is nothing to count."""
-    if n == 0:
-        return Interval(value=0.0, low=0.0, high=1.0)
-    # 0.7 s: only the judge's node needs it
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, n).proportion_ci(_CONFIDENCE, method="wilson")
-    return Interval(value=successes / n, low=float(interval.low), high=float(interval.high))
 
 
 def _table(right: Sequence[int], verdicts: Sequence[Verdict]) -> Any:

@@ -126,7 +126,7 @@ class Checkpointed:
         """Trains to the last step, from `checkpoint` on if there is one; ends with the adapter that is kept."""
         if checkpoint is not None and self.validation is not None:
             self.validation.read(checkpoint)
-        if checkpoint is not None and (len(self.step_log.curve) >= self.step_log.steps or self.stopped_early):
+        if checkpoint is not None and self.finished:
             self.load_trained(checkpoint)
         else:
             self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

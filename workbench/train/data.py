@@ -97,11 +97,22 @@ def row_order(lengths: Sequence[int], batch_size: int, batches: int, seed: int, 
     return _grouped(order, lengths, batch_size, random.Random(f"batches of {seed}")) if grouped else order
 
 
-def collate(pad_id: int) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+def cut(rows: Sequence[dict[str, Any]], size: int, least: int = 1) -> list[Sequence[dict[str, Any]]]:
+    """Batches of `size` rows; a rest of fewer than `least` joins the batch before it, where there is one.
+
+        seven rows, size 3, at least 2   ->   3 and 4 rows
+    """
+    ends = list(range(size, len(rows), size))
+    if ends and len(rows) - ends[-1] < least:
+        ends.pop()
+    return [rows[start:end] for start, end in zip([0, *ends], [*ends, len(rows)], strict=True)]
+
+
+def collate(pad_id: int) -> Callable[[Sequence[dict[str, list[int]]]], dict[str, Any]]:
     """Collator: pads a batch on the right to its longest row."""
     import torch
 
-    def padded(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+    def padded(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
         longest = max(len(row["input_ids"]) for row in rows)
 
         def filled(key: str, filler: int) -> Any:

@@ -84,9 +84,7 @@ class Group:
         """Gives every process the leading one's values."""
         if self.count > 1:
             for parameter in parameters:
-                with torch.no_grad():
-                    parameter.mul_(float(self.leads))
-                    self._reduce(parameter)
+                self._exchanged(distributed.broadcast, parameter.detach())
 
     def require_equal(self, parameters: Sequence[Any]) -> None:
         """IncompleteError if the parameters of the processes have drifted apart: their gradients were not summed."""
@@ -144,9 +142,13 @@ class Group:
         return True
 
     def _reduce(self, tensor: Any) -> None:
-        """Sums in place over the processes; PeerLost if one of them is gone."""
+        """Sums in place over the processes."""
+        self._exchanged(distributed.all_reduce, tensor)
+
+    def _exchanged(self, exchange: Callable[..., object], tensor: Any) -> None:
+        """Changes the tensor in place by an exchange with the others; PeerLost if one of them is gone."""
         try:
-            distributed.all_reduce(tensor)
+            exchange(tensor, **({"src": 0} if exchange is distributed.broadcast else {}))
         except RuntimeError as error:
             raise PeerLost(str(error).splitlines()[0]) from error
 

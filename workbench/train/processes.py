@@ -12,7 +12,6 @@ Whatever ends one of them ends all. The supervisor holds no model and no gradien
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -25,9 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from workbench.core.errors import ExitCode
+from workbench.core.errors import ExitCode, IncompleteError
 from workbench.core.events import Event
 from workbench.core.nodes import TrainNode
+from workbench.core.paths import importable_environment
 from workbench.core.records import Text
 from workbench.core.stage import Cancelled, Context, Done, Failed, Outcome, Summary
 from workbench.core.training import TrainConfig
@@ -212,11 +212,12 @@ class _Attempt:
     def _died(self, rank: int, code: int) -> str:
         how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with code {code}"
         others = "the others were stopped" if len(self.workers) > 1 else "it says why in log.txt"
-        return (
-            f"training process {rank + 1} of {len(self.workers)} ended {how}; {others}\n  next: the same command goes "
-            "on from the last checkpoint; if it is memory, lower train.batch_size or set train.processes: 1, which is "
-            "another training and begins anew"
+        error = IncompleteError(
+            f"training process {rank + 1} of {len(self.workers)} ended {how}; {others}",
+            next_step="the same command goes on from the last checkpoint; if it is memory, lower train.batch_size or "
+            "set train.processes: 1, which is another training and begins anew",
         )
+        return str(error)
 
     def _listen(self, rank: int, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -243,13 +244,6 @@ def _tell(process: subprocess.Popen[str], line: str) -> None:
 
 
 def _environment(gpu: str | None) -> dict[str, str]:
-    """The environment with the package importable from wherever this process found it, and one GPU at most."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    found = {**os.environ, "PYTHONPATH": f"{package_root}{os.pathsep}{inherited}" if inherited else package_root}
+    """What a worker inherits, one GPU at most."""
+    found = importable_environment()
     return found if gpu is None else found | {"CUDA_VISIBLE_DEVICES": gpu}
-
-
-def line_of(said: Said) -> str:
-    """One line for the supervisor."""
-    return json.dumps(said.model_dump(mode="json", exclude_none=True), ensure_ascii=True)

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from workbench.core.config import ArmConfig, ModelConfig
 from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError
 from workbench.core.methods import METHODS, method_problem
-from workbench.core.objectives import OBJECTIVES, Objective, objective_problem, row_kind, rows_problem
+from workbench.core.objectives import OBJECTIVES, Objective, row_kind, rows_problem
 from workbench.core.records import Record
 from workbench.core.training import TrainConfig
 
@@ -25,14 +25,6 @@ def refuse(settings: TrainConfig, model: ModelConfig) -> None:
     is not installed."""
     if (problem := method_problem(settings.method, model.precision)) is not None:
         raise UsageError(problem[0], where="train.method", next_step=problem[1])
-    if (problem := objective_problem(settings.objective, settings.method)) is not None:
-        raise UsageError(problem[0], where="train.objective", next_step=problem[1])
-    if settings.objective == "kto" and settings.batch_size < 2:
-        raise UsageError(
-            "objective kto measures how far the model moved on the other rows of a forward pass, and there are none",
-            where="train.batch_size",
-            next_step="set train.batch_size: 2 or more (train.gradient_accumulation makes up for it)",
-        )
     kind = METHODS[settings.method].kind
     if settings.method == "lora+" and settings.optimizer != "adamw":
         raise UsageError(

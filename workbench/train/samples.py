@@ -22,8 +22,7 @@ from workbench.core.parts import read_rows, write_rows
 from workbench.core.records import Record, TrainingSample
 from workbench.core.training import TrainConfig
 from workbench.models.loading import LoadedModel
-from workbench.train.defaults import split_sizes
-from workbench.train.validation import held_back
+from workbench.train.validation import back_of
 
 if TYPE_CHECKING:
     from workbench.train.checkpointed import Checkpointed
@@ -113,8 +112,7 @@ def samples_for(
     if not configured.samples or OBJECTIVES[configured.objective].makes != "policy":
         return None
     assert resolved.max_steps is not None
-    wanted = split_sizes(configured, max(1, len(records))).validation
-    back = held_back(records, wanted, seed) if wanted else set()
+    back = back_of(records, configured, seed)
     good = {index for index, record in enumerate(records) if record.label is not False}
     order = sorted(back & good or good)
     random.Random(f"samples of {seed}").shuffle(order)
@@ -134,11 +132,10 @@ def samples_for(
 def _prompt(loaded: LoadedModel, record: Record, length: int, *, held: bool) -> SamplePrompt | None:
     """What of a record is asked: all before its answer, of a document its beginning; None if nothing is left to say."""
     # 4 s: transformers, which the trainer needs anyway
-    from workbench.models.chat import IGNORED, encode_record
+    from workbench.models.chat import encode_record
 
     row = encode_record(loaded.tokenizer, record, length, loaded.config.system_prompt)
-    learned = next((place for place, label in enumerate(row.labels) if label != IGNORED), len(row.labels))
-    asked = learned + _BEGINNING if record.kind == "document" else learned
+    asked = row.answer_starts + _BEGINNING if record.kind == "document" else row.answer_starts
     if not 0 < asked < len(row.input_ids):
         return None
 

@@ -28,8 +28,9 @@ from workbench.core.fingerprints import file_sha256
 from workbench.core.nodes import TrainNode
 from workbench.core.objectives import OBJECTIVES
 from workbench.core.parts import read_rows, write_model, write_rows, write_text
+from workbench.core.rates import wilson
 from workbench.core.records import CurvePoint, Record
-from workbench.core.results import Interval, TrainSummary
+from workbench.core.results import TrainSummary
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.models.refs import model_fingerprint, resolve
 from workbench.train.objectives.rewards import reward_externals
@@ -349,18 +350,10 @@ def _summary(trained: _Trained, config: TrainNode, adapter: Path) -> TrainSummar
         best_step=looks.best_step if looks is not None and looks.curve else None,
         best_validation_loss=looks.best_loss if looks is not None and looks.curve else None,
         held_back_pairs=0 if ordered is None else ordered[1],
-        pairs_in_order=None if ordered is None else _share(*ordered),
+        pairs_in_order=None if ordered is None else wilson(*ordered),
         stopped_early=len(curve) < trainer.step_log.steps,
         peak_memory_bytes=_peak_memory_bytes(),
     )
-
-
-def _share(right: int, pairs: int) -> Interval:
-    """Share of `pairs` with Wilson's interval at 95%."""
-    from scipy.stats import binomtest  # 1 s
-
-    found = binomtest(right, pairs).proportion_ci(method="wilson")
-    return Interval(value=right / pairs, low=float(found.low), high=float(found.high))
 
 
 def _mean_loss(points: list[CurvePoint]) -> float:

@@ -15,21 +15,21 @@ from trl import SFTConfig, SFTTrainer
 
 from workbench.core.records import Record
 from workbench.core.training import TrainConfig
-from workbench.models import gradient_guard, heads
+from workbench.models import heads
 from workbench.models.chat import Encoded
 from workbench.models.loading import LoadedModel
 from workbench.train.answer_loss import answer_nll
 from workbench.train.arguments import shared_arguments
-from workbench.train.checkpointed import Checkpointed, trained_parameters
-from workbench.train.data import EncodedSet, collate, encode_all, encode_windows, row_order
-from workbench.train.defaults import parameter_count, resolved, split_sizes
+from workbench.train.checkpointed import Checkpointed
+from workbench.train.data import EncodedSet, collate, cut, encode_all, encode_windows, row_order
+from workbench.train.defaults import parameter_count, resolved
 from workbench.train.fast_path import FastPath, fast_path_for
 from workbench.train.gpu_kernels import choose_kernels, on_gpu
 from workbench.train.methods import adapter_config, penalty
-from workbench.train.step_log import StepLog, require_finite
-from workbench.train.validation import Validation, held_back, why_none
+from workbench.train.step_log import StepLog
+from workbench.train.validation import Validation, back_of, why_none
 
-_SELF_CHECK_ROWS = 2
+_CHECKED_ROWS = 2
 
 
 class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has no types
@@ -37,8 +37,6 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
 
     answer_rows_only: bool
     fast_path: FastPath | None
-    shortest: list[Encoded]
-    """The rows on which the gradient is checked."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -46,11 +44,10 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
         """Mean cross-entropy over the optimiser step's answer tokens; IncompleteError if it is not finite."""
         assert not return_outputs and num_items_in_batch is not None
         loss = self._mean_nll(model, inputs, num_items_in_batch)
-        value = float(loss.detach())
-        require_finite(value, "loss", self.state.global_step + 1)
-        self.step_log.loss += value
+        super().note_loss(loss.detach())
         extra = penalty(model)
-        return loss if extra is None else loss + extra / self.args.gradient_accumulation_steps
+        # Once per step, whatever the number of passes and of processes, whose gradients are summed.
+        return loss if extra is None else loss + extra / (self.args.gradient_accumulation_steps * self.group.count)
 
     def note_loss(self, loss: Any) -> None:
         """`compute_loss` has done it: what comes back from a pass holds AdaLoRA's penalty too."""
@@ -70,10 +67,8 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
         """Leaves the fast path if it does not give the stock path's loss and gradient on the shortest rows."""
         if self.fast_path is None:
             return
-        batch = _batches(self.data_collator, self.shortest, len(self.shortest))[0]
-        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
         with self.accelerator.autocast():
-            agrees = self.fast_path.agrees(self.model, inputs)
+            agrees = self.fast_path.agrees(self.model, self.on_device(self.checked))
         if not agrees:
             self.fast_path.leave(self.model)
             self.fast_path = None
@@ -85,35 +80,24 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
         total, tokens = 0.0, 0
         with torch.no_grad():
             for batch in batches:
-                inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-                total += float(self._mean_nll(self.model, inputs, torch.ones((), device=self.model.device)))
-                tokens += int((batch["labels"][:, 1:] != -100).sum())
+                one = torch.ones((), device=self.model.device)
+                total += float(self._mean_nll(self.model, self.on_device(batch), one))
+                tokens += self.count_tokens(batch)[0]
         self.model.train()
+        self.forget()
         return total / tokens
 
+    def pass_loss(self, inputs: dict[str, Any]) -> Any:
+        """The loss of a pass that is a step by itself."""
+        batch = self.on_device(inputs)
+        learned = torch.tensor(self.count_tokens(batch)[0], device=self.model.device)
+        with self.accelerator.autocast():
+            return self.compute_loss(self.model, batch, num_items_in_batch=learned)
+
     def self_check(self) -> float:
-        """Cosine between the adapter's gradient before and after an evaluation forward, on the two shortest rows.
-
-        The loss is that of the path that training will take."""
+        """As every trainer's, by the path that training will take."""
         self.choose_path()
-        batch = _batches(self.data_collator, self.shortest, len(self.shortest))[0]
-        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-        learned = (inputs["labels"][:, 1:] != -100).sum()
-
-        def loss() -> Any:
-            self.model.train()
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                return self.compute_loss(self.model, dict(inputs), num_items_in_batch=learned)
-
-        def evaluate() -> None:
-            self.model.eval()
-            with torch.no_grad():
-                self.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
-
-        cosine = gradient_guard.gradient_cosine(loss, evaluate, trained_parameters(self.model))
-        self.step_log.forget_step()
-        return cosine
+        return super().self_check()
 
 
 def build_sft(
@@ -135,8 +119,7 @@ def build_sft(
     def encoded(some: Sequence[Record]) -> EncodedSet:
         return encode(loaded.tokenizer, some, length, loaded.config.system_prompt)
 
-    split = split_sizes(settings, max(1, len(records)))
-    back = held_back(records, split.validation, seed) if split.validation else set()
+    back = back_of(records, settings, seed)
     data = encoded([record for index, record in enumerate(records) if index not in back])
     if data.skipped:
         why = "they have no text" if settings.objective == "pretrain" else f"their prompt alone fills {length} tokens"
@@ -163,7 +146,6 @@ def build_trainer(
     """Trainer with a fresh adapter of the method on `loaded` and the rows in their final order."""
     settings = resolved(settings, len(data.rows), parameter_count(loaded.model))
     assert settings.max_steps is not None and settings.validation_steps is not None
-    rows = [{"input_ids": row.input_ids, "labels": row.labels} for row in data.rows]
     collator = collate(loaded.tokenizer.pad_token_id)
     is_on_gpu = on_gpu(loaded.model)
     kernels = choose_kernels(loaded.model, half=loaded.precision != "fp32", wanted=settings.gpu_kernels)
@@ -178,18 +160,17 @@ def build_trainer(
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(_rows(data.rows)),
         data_collator=collator,
         processing_class=loaded.tokenizer,
         peft_config=adapter_config(loaded.model, settings, settings.max_steps),
     )
     trainer.begin(settings, step_log, work_dir)
     trainer.model_accepts_loss_kwargs = True
-    trainer.shortest = sorted(data.rows, key=lambda row: (len(row.input_ids), row.input_ids))[:_SELF_CHECK_ROWS]
+    trainer.checked = collator(_rows(sorted(data.rows, key=_size)[:_CHECKED_ROWS]))
     if validation:
-        in_order = sorted(validation, key=lambda row: (-len(row.input_ids), row.input_ids))
-        batches = _batches(collator, in_order, settings.batch_size)
-        trainer.validation = Validation(batches, settings.validation_steps)
+        parts = cut(_rows(sorted(validation, key=_size, reverse=True)), settings.batch_size)
+        trainer.validation = Validation([collator(part) for part in parts], settings.validation_steps)
     is_separable = heads.separable(trainer.model) and not heads.head_weight(trainer.model).requires_grad
     trainer.answer_rows_only = is_separable and not is_on_gpu
     # NEFTune's noise depends on the length of a row, and the fast path makes one row of all.
@@ -202,6 +183,9 @@ def build_trainer(
     return trainer
 
 
-def _batches(collator: Any, rows: Sequence[Encoded], size: int) -> list[dict[str, Any]]:
-    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    return [collator([{"input_ids": row.input_ids, "labels": row.labels} for row in part]) for part in parts]
+def _rows(encoded: Sequence[Encoded]) -> list[dict[str, list[int]]]:
+    return [{"input_ids": row.input_ids, "labels": row.labels} for row in encoded]
+
+
+def _size(row: Encoded) -> tuple[int, list[int]]:
+    return len(row.input_ids), row.input_ids

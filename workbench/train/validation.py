@@ -17,6 +17,8 @@ from typing import Any
 
 from workbench.core.parts import write_text
 from workbench.core.records import Record
+from workbench.core.training import TrainConfig
+from workbench.train.defaults import split_sizes
 
 _CURVE = "validation.json"
 _BEST = "best.safetensors"
@@ -36,6 +38,12 @@ def held_back(records: Sequence[Record], wanted: int, seed: int) -> set[int]:
         if len(chosen) + len(groups[name]) <= max(wanted, 1) and len(groups[name]) < len(records):
             chosen.update(groups[name])
     return chosen
+
+
+def back_of(records: Sequence[Record], settings: TrainConfig, seed: int) -> set[int]:
+    """Indices of the records that `settings` (as configured) hold back; what trains and what samples must agree."""
+    wanted = split_sizes(settings, max(1, len(records))).validation
+    return held_back(records, wanted, seed) if wanted else set()
 
 
 def why_none(records: Sequence[Record], share: float) -> str:

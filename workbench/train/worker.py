@@ -15,7 +15,7 @@ from workbench.core.events import Event
 from workbench.core.parts import read_rows
 from workbench.core.records import Record
 from workbench.core.stage import Context, Done
-from workbench.train.processes import Said, Task, line_of
+from workbench.train.processes import Said, Task
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     threading.Thread(target=_obey, args=(cancelled,), daemon=True).start()
 
     def say(said: Said) -> None:
-        wire.write(line_of(said) + "\n")
+        wire.write(said.model_dump_json() + "\n")
         wire.flush()
 
     say(_work(task, _context(task, say, cancelled)))

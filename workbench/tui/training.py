@@ -1,9 +1,9 @@
 """What a training says of itself besides its loss: one block of numbers, one of answers.
 
-    learning rate 1.8e-04   gradient norm 0.42   387 tokens/s   memory 1.9 GB
+    learning rate 1.8e-04   gradient norm 0.42   387 tokens/s   memory 1.90 GiB
     validation loss 3.050 at step 20, lowest 3.021 at step 15
 
-    step 30  What does len() do? -> Counts items.
+    step 30  What does len() do? → Counts items.
 """
 
 from __future__ import annotations

@@ -69,26 +69,15 @@ def report(
     """Write the reviewer's page of a run again, or record the reviewer's decision on it."""
     from workbench.core.errors import IncompleteError
     from workbench.loop.decisions import append_decision
-    from workbench.loop.iterate_course import publish_again
-    from workbench.loop.plan import ABLATION
     from workbench.loop.publish import publish
     from workbench.loop.runs import continuation, read_run
     from workbench.loop.scored import run_artifact
-    from workbench.loop.sweep_course import publish_sweep, swept_artifact
     from workbench.report.sign import read_decision
 
     project: Project = context.obj.project
     artifact = run_artifact(project, run, "report")
-    if artifact is None and sign is None and (swept := swept_artifact(project, run)) is not None:
-        page = publish_sweep(project, run, swept)
+    if artifact is None and sign is None and (page := _answer_again(project, run)) is not None:
         output.print_json({"report": str(page)}) if json else output.print_text(str(page))
-        return
-    if artifact is None and sign is None and (ablation := run_artifact(project, run, ABLATION)) is not None:
-        written = publish(project, run, ablation, "ablation.md")
-        output.print_json({"report": str(written)}) if json else output.print_text(str(written))
-        return
-    if artifact is None and sign is None and (rounds := publish_again(project, run)) is not None:
-        output.print_json({"report": str(rounds)}) if json else output.print_text(str(rounds))
         return
     if artifact is None:
         step = continuation(run, read_run(project, run).command)
@@ -102,6 +91,21 @@ def report(
         return
     page = publish(project, run, artifact, "report.html")
     output.print_json({"report": str(page)}) if json else output.print_text(str(page))
+
+
+def _answer_again(project: Project, run: str) -> Path | None:
+    """The page of a sweep, an ablation or rounds, written again; None if the run is none of these, or has no answer."""
+    from workbench.loop.iterate_course import publish_again
+    from workbench.loop.plan import ABLATION
+    from workbench.loop.publish import publish
+    from workbench.loop.scored import run_artifact
+    from workbench.loop.sweep_course import publish_sweep, swept_artifact
+
+    if (swept := swept_artifact(project, run)) is not None:
+        return publish_sweep(project, run, swept)
+    if (ablation := run_artifact(project, run, ABLATION)) is not None:
+        return publish(project, run, ablation, "ablation.md")
+    return publish_again(project, run)
 
 
 @runs_app.command("list")

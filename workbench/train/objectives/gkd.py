@@ -27,7 +27,7 @@ from workbench.core.online import GkdConfig
 from workbench.core.records import Record
 from workbench.models import heads
 from workbench.models.chat import IGNORED
-from workbench.models.generate import stop_ids
+from workbench.models.generate import left_padded, stop_ids
 from workbench.models.loading import LoadedModel, load, load_tokenizer
 from workbench.models.refs import named_at
 from workbench.train.arguments import shared_arguments
@@ -93,9 +93,8 @@ class DistillingTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl 
     def _answered(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The batch with the data's answers replaced by ones that the student writes, at most as long as any row."""
         prompts = [row[: int((labels != IGNORED).nonzero()[0])].tolist() for row, labels in _pairs(batch)]
-        widest, pad = max(map(len, prompts)), self.processing_class.pad_token_id
-        ids = torch.tensor([[pad] * (widest - len(row)) + row for row in prompts], device=self.model.device)
-        mask = torch.tensor([[0] * (widest - len(row)) + [1] * len(row) for row in prompts], device=self.model.device)
+        pad = self.processing_class.pad_token_id
+        ids, mask = left_padded(prompts, pad, self.model.device)
         settings = GenerationConfig(
             do_sample=True,
             temperature=self.gkd.temperature,
@@ -112,7 +111,7 @@ class DistillingTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl 
             written = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
         self.model.train(was_training)
         rows = []
-        for prompt, answer in zip(prompts, written[:, widest:].tolist(), strict=True):
+        for prompt, answer in zip(prompts, written[:, ids.shape[1] :].tolist(), strict=True):
             end = next((at + 1 for at, token in enumerate(answer) if token in self.stops), len(answer))
             whole = (prompt + answer[:end])[: self.longest]
             rows.append({"input_ids": whole, "labels": [IGNORED] * len(prompt) + whole[len(prompt) :]})

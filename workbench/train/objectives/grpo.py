@@ -21,6 +21,7 @@ from workbench.core.errors import IncompleteError
 from workbench.core.online import GrpoConfig
 from workbench.core.records import CurvePoint, Record
 from workbench.models.chat import encode_record, prompt_ids
+from workbench.models.generate import left_padded
 from workbench.train.arguments import shared_arguments
 from workbench.train.checkpointed import Checkpointed
 from workbench.train.data import row_order
@@ -28,6 +29,7 @@ from workbench.train.defaults import parameter_count, resolved
 from workbench.train.methods import adapter_config
 from workbench.train.objectives.registry import Job
 from workbench.train.objectives.rewards import Reward, make_rewards
+from workbench.train.objectives.rows import longest
 
 MISSING = "rewards/missing"
 _CHECKED_ROWS = 2
@@ -164,7 +166,7 @@ def build(job: Job) -> GroupTrainer:
 
 def _with_room(job: Job) -> list[tuple[Record, list[int]]]:
     """The records whose prompt leaves room for an answer, with the prompt's token ids."""
-    length = job.node.train.max_length or job.loaded.config.max_length
+    length = longest(job)
     room = length - job.node.train.grpo.max_new_tokens
     kept = []
     for record in job.records:
@@ -196,17 +198,17 @@ def _named(name: str, reward: Reward, records: dict[str, Record]) -> Callable[..
 
 def _answered(job: Job, records: Sequence[Record]) -> dict[str, Any]:
     """Prompts with the data's own answers, padded as TRL pads written ones: prompts left, answers right."""
-    length = job.node.train.max_length or job.loaded.config.max_length
     prompts, answers = [], []
     for record in records:
-        encoded = encode_record(job.loaded.tokenizer, record, length, job.loaded.config.system_prompt)
-        prompts.append([one for one, label in zip(encoded.input_ids, encoded.labels, strict=True) if label == -100])
-        answers.append([label for label in encoded.labels if label != -100])
+        encoded = encode_record(job.loaded.tokenizer, record, longest(job), job.loaded.config.system_prompt)
+        prompts.append(encoded.input_ids[: encoded.answer_starts])
+        answers.append(encoded.input_ids[encoded.answer_starts :])
     pad = job.loaded.tokenizer.pad_token_id
-    widest, longest = max(map(len, prompts)), max(map(len, answers))
+    ids, mask = left_padded(prompts, pad)
+    widest = max(map(len, answers))
     return {
-        "prompt_ids": torch.tensor([[pad] * (widest - len(row)) + row for row in prompts]),
-        "prompt_mask": torch.tensor([[0] * (widest - len(row)) + [1] * len(row) for row in prompts]),
-        "completion_ids": torch.tensor([row + [pad] * (longest - len(row)) for row in answers]),
-        "completion_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in answers]),
+        "prompt_ids": ids,
+        "prompt_mask": mask,
+        "completion_ids": torch.tensor([row + [pad] * (widest - len(row)) for row in answers]),
+        "completion_mask": torch.tensor([[1] * len(row) + [0] * (widest - len(row)) for row in answers]),
     }

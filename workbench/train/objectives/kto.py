@@ -72,7 +72,7 @@ def build(job: Job) -> RatedTrainer:
             encoded = encode_record(job.loaded.tokenizer, record, length, system_prompt)
             if encoded.answer_tokens == 0:
                 continue
-            prompt = encoded.labels.count(IGNORED)
+            prompt = encoded.answer_starts
             rows.append(
                 {
                     "prompt_ids": encoded.input_ids[:prompt],

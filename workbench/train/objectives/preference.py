@@ -24,6 +24,7 @@ from torch.nn import functional
 from trl import DPOConfig, DPOTrainer
 
 from workbench.core.training import TrainConfig
+from workbench.models.chat import IGNORED
 from workbench.train.arguments import shared_arguments
 from workbench.train.checkpointed import Checkpointed
 from workbench.train.methods import adapter_config
@@ -80,7 +81,7 @@ class OddsRatioTrainer(PreferenceTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         mask = inputs["completion_mask"]
-        labels = inputs["input_ids"].masked_fill(mask == 0, -100)
+        labels = inputs["input_ids"].masked_fill(mask == 0, IGNORED)
         found = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],

@@ -13,10 +13,10 @@ from workbench.core.errors import IncompleteError
 from workbench.core.records import Record
 from workbench.core.training import TrainConfig
 from workbench.train.checkpointed import Checkpointed
-from workbench.train.data import row_order
-from workbench.train.defaults import parameter_count, resolved, split_sizes
+from workbench.train.data import cut, row_order
+from workbench.train.defaults import parameter_count, resolved
 from workbench.train.objectives.registry import Job
-from workbench.train.validation import Validation, held_back, why_none
+from workbench.train.validation import Validation, back_of, why_none
 
 _CHECKED_ROWS = 2
 Row = dict[str, Any]
@@ -54,8 +54,7 @@ def prepare(job: Job, encode: Encode, what: str, *, grouped: bool) -> Prepared:
     `grouped` puts rows of similar length together, which spares padding.
     """
     settings, seed = job.node.train, job.node.seed
-    split = split_sizes(settings, max(1, len(job.records)))
-    back = held_back(job.records, split.validation, seed) if split.validation else set()
+    back = back_of(job.records, settings, seed)
     kept = [record for index, record in enumerate(job.records) if index not in back]
     data = encode(kept)
     length = longest(job)
@@ -110,14 +109,3 @@ def begin(trainer: Checkpointed, job: Job, prepared: Prepared, least: int = 1) -
     if prepared.validation:
         parts = cut(prepared.validation, size, least)
         trainer.validation = Validation([trainer.data_collator(part) for part in parts], every)
-
-
-def cut(rows: Sequence[Row], size: int, least: int = 1) -> list[Sequence[Row]]:
-    """Batches of `size` rows; a rest of fewer than `least` joins the batch before it, where there is one.
-
-        seven rows, size 3, at least 2   ->   3 and 4 rows
-    """
-    ends = list(range(size, len(rows), size))
-    if ends and len(rows) - ends[-1] < least:
-        ends.pop()
-    return [rows[start:end] for start, end in zip([0, *ends], [*ends, len(rows)], strict=True)]
