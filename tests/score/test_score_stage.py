@@ -179,7 +179,7 @@ STAGE.run(node, {}, runner.context())
         killed = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path), str(runner.work_dir), name],
             input=node.model_dump_json(),
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             text=True,
             capture_output=True,
             check=False,
