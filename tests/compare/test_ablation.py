@@ -20,11 +20,12 @@ from workbench.compare.seeds import SeededScores, seeded_gain
 from workbench.compare.statistics.crossed import crossed_mean, mean_squares
 from workbench.compare.statistics.mean import weighted_mean
 from workbench.compare.suite import Scale
+from workbench.core.ablation_results import Ablation, AblationArms, ArmSize
 from workbench.core.config import CompareConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.nodes import AblationArm, AblationArmsNode, AblationNode
 from workbench.core.parts import read_model, write_model
-from workbench.core.results import Ablation, AblationArms, ArmSize, MixSummary
+from workbench.core.results import MixSummary
 from workbench.core.stage import Artifact, Done
 from workbench.core.suites import Suite
 

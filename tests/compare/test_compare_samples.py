@@ -12,7 +12,7 @@ from workbench.compare.samples import compare_arms, compare_files, suites_in
 from workbench.compare.text import render
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.parts import write_rows
-from workbench.core.results import Comparison, PairVerdict, SuiteVerdict, Verdict
+from workbench.core.results import Comparison, Interval, PairVerdict, SuiteVerdict, Verdict
 
 CAPITALS = suite()
 BEFORE = [1.0, 0.0] * 50
@@ -108,6 +108,18 @@ def test_the_table_is_aligned_and_shows_changes_in_the_metrics_own_direction(tmp
     assert "docs *" in docs and "-0.625" in docs and "inconclusive" in docs
     assert header.index("state") == capitals.index("inconclusive") == docs.index("inconclusive")
     assert "* not gated" in text and "Suite missing: not scored in both arms." in text
+
+
+def test_answers_that_could_not_be_read_are_told_apart_under_the_table(tmp_path: Path) -> None:
+    comparison = compared(tmp_path)
+    assert "no answer read" not in render(comparison)
+    capitals, *others = comparison.pairs[0].suites
+    both = Interval(value=0.01, low=-0.02, high=0.04)
+    unread = capitals.model_copy(update={"unparsed_after": 30, "both_parsed": both, "both_parsed_n": 70})
+    pair = comparison.pairs[0].model_copy(update={"suites": (unread, *others)})
+    text = render(comparison.model_copy(update={"pairs": (pair,)}))
+    counted = "capitals: no answer read from 0 before and 30 after; among the 70 readable in both +1.0 (-2.0 to 4.0)"
+    assert counted in text
 
 
 def test_the_table_works_without_a_verdict_and_without_a_number(tmp_path: Path) -> None:

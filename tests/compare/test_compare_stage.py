@@ -19,11 +19,13 @@ from workbench.compare.stage import STAGE
 from workbench.core.config import CompareConfig, PairConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.nodes import CompareNode
-from workbench.core.parts import read_model, read_rows, write_rows
+from workbench.core.parts import read_model, read_rows, write_model, write_rows
 from workbench.core.records import Flip, ScoreRow
 from workbench.core.results import Comparison, PairComparison, SuiteComparison
 from workbench.core.stage import Artifact, Cancelled, Done
 from workbench.core.suites import Suite
+from workbench.score.golden import PairCalls
+from workbench.score.judging.findings import Judged, findings
 
 CAPITALS = suite()
 PERPLEXITY = suite("docs", "perplexity", "nll", role="target", margin=0.02)
@@ -270,8 +272,18 @@ def test_the_judge_suite_is_the_win_rate_of_both_orders(tmp_path: Path) -> None:
     ]
     arms = two_arms(tmp_path, [], [])
     arms["judge"] = judged(tmp_path, calls, trust(True))
+    said = [
+        Judged(PairCalls(first, 1 - second), (10, 10 + number))
+        for number, (first, second) in enumerate(verdicts)
+        if first is not None and second is not None
+    ]
+    judges_own = findings(said, before="base@nf4", after="candidate")
+    assert judges_own is not None
+    write_model(arms["judge"].part("findings.json"), judges_own)
     comparison, _ = compare(tmp_path, arms, (answers,))
     found = only(comparison)
+    assert comparison.judged == judges_own
+    assert judges_own.win_rate.value == pytest.approx(found.after.value)
     assert comparison.judge is not None and comparison.judge.trusted
     assert (found.unit, found.n, found.before.value) == ("win_rate", 40, 0.5)
     assert found.after.value == pytest.approx((30 + 3) / 40)

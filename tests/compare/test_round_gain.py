@@ -11,10 +11,10 @@ from scored_arms import artifact, context, rows, scored, suite
 from statsmodels.stats.multitest import multipletests
 
 from workbench.compare.stage import STAGE
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.config import CompareConfig
 from workbench.core.iteration import RoundGainNode, RoundGains
 from workbench.core.parts import read_model
-from workbench.core.results import SeededSuite
 from workbench.core.stage import Done
 
 DOCS = suite("docs", "perplexity", "nll", role="target")

@@ -24,10 +24,8 @@ from workbench.curate.tokens import (
     verdicts,
 )
 from workbench.models import token_counts
-from workbench.models.chat import IGNORED, encode_record
+from workbench.models.chat import IGNORED, NO_LIMIT, encode_record
 from workbench.models.loading import load_tokenizer
-
-ENDLESS = 1 << 40
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +90,7 @@ def _assert_equal(counter: TokenCounter, config: ModelConfig, records: Sequence[
     """Every number against `encode_record`, with and without a limit."""
     tokenizer = load_tokenizer(config, Path())
     for record, found in zip(records, counter.count(records), strict=True):
-        whole = encode_record(tokenizer, record, ENDLESS, config.system_prompt)
+        whole = encode_record(tokenizer, record, NO_LIMIT, config.system_prompt)
         within = encode_record(tokenizer, record, counter.max_length, config.system_prompt)
         assert found.problem is None
         assert found.prompt == sum(label == IGNORED for label in whole.labels), record
@@ -146,7 +144,7 @@ def test_any_text_has_the_length_it_has_in_training(
     records = [chat(question, answer), document(answer)]
     for record, found in zip(records, counter.count(records), strict=True):
         encoded = encode_record(tokenizer, record, 24, None)
-        assert found.total == len(encode_record(tokenizer, record, ENDLESS, None).input_ids)
+        assert found.total == len(encode_record(tokenizer, record, NO_LIMIT, None).input_ids)
         assert found.answer_left == encoded.answer_tokens
 
 

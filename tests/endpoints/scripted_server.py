@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +42,12 @@ def says(
         choice["logprobs"] = {"content": [{**alternatives[0], "top_logprobs": alternatives}]}
     usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
     return raw({"id": "x", "object": "chat.completion", "model": "scripted", "choices": [choice], "usage": usage})
+
+
+def echoes(tokens: list[str], logprobs: list[float | None]) -> Step:
+    """What `/completions` says with `echo`: tokens of the prompt and of the answer."""
+    found = {"tokens": tokens, "token_logprobs": logprobs, "top_logprobs": None, "text_offset": []}
+    return raw({"object": "text_completion", "choices": [{"index": 0, "text": "".join(tokens), "logprobs": found}]})
 
 
 def raw(document: Any) -> Step:
@@ -85,6 +92,10 @@ class ScriptedServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speaks https; before it begins."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def url(self) -> str:

@@ -81,7 +81,7 @@ def test_a_resumed_run_answers_from_the_cache_without_loading_the_model(
 ) -> None:
     requests = [ask(text) for text in QUESTIONS]
     first = endpoint.chat(requests)
-    monkeypatch.setattr(InProcessEndpoint, "_model", lambda _self: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(InProcessEndpoint, "load", lambda _self: pytest.fail("the model was loaded"))
     again = open_endpoint(
         EndpointConfig(kind="in_process"), ModelConfig(ref=str(tiny_model_dir)), tmp_path, tmp_path / "responses"
     ).chat(requests)

@@ -7,44 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from endpoints.asking import KEY, FakeTime, open_on, question
 from endpoints.scripted_server import DROP, HANG, TRUNCATE, ScriptedServer, Step, raw, refused_url, says, status
 
-from workbench.core.config import EndpointConfig
 from workbench.core.errors import IncompleteError, PrerequisiteError
-from workbench.core.records import Message
 from workbench.endpoints.calls import CallFailed, ChatRequest, Reply, refuse_outage
-from workbench.endpoints.retry import Pauses
-from workbench.endpoints.server import ServerEndpoint
-
-KEY = "sk-very-secret-0123456789"
-
-
-class FakeTime:
-    """A clock that jumps as far as anyone sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def pauses(self) -> Pauses:
-        return Pauses(lambda: self.now, self.sleep)
-
-
-def question(text: str = "Capital of Peru?", **settings: Any) -> ChatRequest:
-    return ChatRequest((Message(role="user", content=text),), max_tokens=settings.pop("max_tokens", 8), **settings)
-
-
-def open_on(
-    url: str, directory: Path, time: FakeTime | None = None, key: str = KEY, **settings: Any
-) -> ServerEndpoint:
-    config = EndpointConfig(base_url=url, model="scripted", **{"timeout_s": 30, "max_retries": 2} | settings)
-    return ServerEndpoint(
-        config, base_url=url, model="scripted", key=key, cache_dir=directory, pauses=(time or FakeTime()).pauses
-    )
 
 
 def one_answer(step: Step, directory: Path, request: ChatRequest | None = None, **settings: Any) -> Reply | CallFailed:
@@ -57,7 +24,7 @@ def test_sends_what_was_asked_and_reads_text_logprobs_and_usage(tmp_path: Path) 
     with ScriptedServer(lambda _r, _n: says("Lima", logprobs=logprobs)) as server:
         request = question(temperature=0.5, seed=7, top_logprobs=3, schema={"type": "object"})
         (reply,) = open_on(server.url, tmp_path).chat([request])
-    assert reply == Reply("Lima", "stop", logprobs, 20, 5)
+    assert reply == Reply("Lima", "stop", logprobs, 20, 5, model="scripted")
     sent = server.requests[0]
     assert sent["messages"] == [{"role": "user", "content": "Capital of Peru?"}]
     assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["seed"]) == ("scripted", 8, 0.5, 7)
@@ -136,7 +103,7 @@ def test_a_server_that_hangs_is_bounded_by_the_timeout(tmp_path: Path) -> None:
 def test_a_passing_failure_then_an_answer_gives_exactly_one_reply(tmp_path: Path, first: Step) -> None:
     with ScriptedServer(lambda _r, number: says("Lima") if number else first) as server:
         endpoint = open_on(server.url, tmp_path)
-        assert endpoint.chat([question()]) == [Reply("Lima", "stop", None, 20, 5)]
+        assert list(endpoint.chat([question()])) == [Reply("Lima", "stop", None, 20, 5, model="scripted")]
     assert len(server.requests) == 2
     assert endpoint.budget.requests == 2
 
@@ -172,7 +139,6 @@ def test_an_unreachable_server_fails_every_call_and_stops_trying_after_three(tmp
 def test_an_outage_halfway_is_refused_and_a_few_failures_are_not() -> None:
     reply, failed = Reply("a", "stop", None, 1, 1), CallFailed("timeout", "slow")
     refuse_outage([reply] * 9 + [failed], where="synth")
-    refuse_outage([CallFailed("budget", "stopped")] * 10, where="synth")
     for reason in ("timeout", "auth"):
         with pytest.raises(IncompleteError, match="2 of 10 calls failed"):
             refuse_outage([reply] * 8 + [CallFailed(reason, "no")] * 2, where="synth")
@@ -292,6 +258,12 @@ def test_the_cache_is_readable_by_its_owner_alone_and_holds_no_prompt(tmp_path: 
     (cache,) = [path for path in tmp_path.iterdir() if path.suffix == ".sqlite"]
     assert stat.S_IMODE(cache.stat().st_mode) == 0o600
     assert b"a private passage" not in cache.read_bytes()
+
+
+def test_an_answer_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
+    answer = one_answer(Step(b" " * (33 << 20)), tmp_path, max_retries=0)
+    assert isinstance(answer, CallFailed)
+    assert answer.reason == "dropped" and "longer than 32 MB" in answer.message
 
 
 def test_a_damaged_cache_is_a_clear_error(tmp_path: Path) -> None:

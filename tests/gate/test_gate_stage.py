@@ -110,6 +110,9 @@ def test_a_changed_format_is_said_not_to_be_a_lost_ability() -> None:
     found = verdict(pair(regressed(unparsed_after=90))).decisive.suites[0]
     assert "Format, not only ability" in found.reason and "0 to 90 of 300" in found.reason
     assert "Format" not in verdict(pair(regressed(unparsed_after=50))).decisive.suites[0].reason
+    readable = {"both_parsed": between(-0.02, 0.02), "both_parsed_n": 210}
+    reason = verdict(pair(regressed(unparsed_after=90, **readable))).decisive.suites[0].reason
+    assert "Among the 210 that both arms answered readably: 0.0 points, 95% CI -2.0 to 2.0." in reason
 
 
 def test_names_from_data_cannot_reach_the_terminal_as_control_characters() -> None:

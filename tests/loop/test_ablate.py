@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from test_kill_and_resume import kill_when
+from loop_commands import command, kill_when, run, statuses
 
+from workbench.core.ablation_results import Ablation
 from workbench.core.paths import Project
-from workbench.core.results import Ablation
-from workbench.loop.runs import read_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -61,21 +58,6 @@ def write_project(root: Path, model: Path | str, *, bad_rows: int = 24) -> None:
         "ablate": {"seeds": 2},
     }
     (root / "workbench.yaml").write_text(yaml.safe_dump(config))
-
-
-def command(root: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "workbench", "-C", str(root), *arguments]
-
-
-def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    return subprocess.run(
-        command(root, *arguments), capture_output=True, text=True, check=False, timeout=500, env=environment
-    )
-
-
-def statuses(root: Path, run: str) -> dict[str, str]:
-    return {node.name: node.status for node in read_run(Project(root), run).nodes}
 
 
 def test_planted_rows_are_ablated_killed_and_taken_up_again(tmp_path: Path, tiny_model_dir: Path) -> None:

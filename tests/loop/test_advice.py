@@ -22,6 +22,8 @@ from workbench.models.architecture import Architecture, read_architecture
 from workbench.models.machine import Machine, named_gpu
 from workbench.models.memory import GIB
 
+RUN = ["run"]
+"""How training on the data is started."""
 ORDINARY = DatasetFacts(
     name="tickets",
     rows=4000,
@@ -72,7 +74,7 @@ def test_where_nothing_fits_smaller_models_that_do_are_named_with_their_licence(
     assert advice.recommendation is None and not any(one.fits for one in advice.methods)
     assert advice.instead and all(one.name != "llama-3-70b" for one in advice.instead)
     assert all(one.total_bytes <= USABLE_SHARE * 4 * GIB and one.licence for one in advice.instead)
-    shown = render_advice(advice, None)
+    shown = render_advice(advice, None, RUN)
     assert "Nothing fits into 4 GiB" in shown and advice.instead[0].name in shown
 
 
@@ -80,7 +82,7 @@ def test_every_method_has_a_line_for_each_base_it_trains_on(small: Architecture)
     methods = advise(small, gpu(24)).methods
     wanted = {(method, one) for method, facts in METHODS.items() for one in facts.precisions if one != "fp32"}
     assert {(one.method, one.precision) for one in methods} == wanted
-    shown = render_advice(advise(small, gpu(24)), None)
+    shown = render_advice(advise(small, gpu(24)), None, RUN)
     assert all(f"\n{method} " in shown for method in METHODS)
     assert max(len(line) for line in shown.splitlines() if not line.startswith("workbench run")) <= 120
 
@@ -199,10 +201,10 @@ def test_one_of_a_thing_and_no_time_at_all_read_like_a_sentence(small: Architect
     advice = advise(small, gpu(24), replace(ORDINARY, rows=1, lengths=(20,), answer_tokens=5))
     assert advice.recommendation is not None
     one_step = replace(advice, recommendation=replace(advice.recommendation, steps=1))
-    shown = render_advice(one_step, Duration(0.01, "a guess", 1e9))
+    shown = render_advice(one_step, Duration(0.01, "a guess", 1e9), RUN)
     for words in ("1 row (0 documents)", "1 row is too few", "1 step of 8 rows", "less than a second (a guess)"):
         assert words in shown
-    shown = render_advice(advise(small, gpu(0.001)), None)
+    shown = render_advice(advise(small, gpu(0.001)), None, RUN)
     assert "1 sequence at a time" in shown
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from iterate_project import SECRET, write_project
-from test_kill_and_resume import kill_when
+from loop_commands import command, kill_when, run, statuses
 
 from workbench.adapters.registry import read_registry
 from workbench.core.iteration import Iteration
@@ -19,24 +17,8 @@ from workbench.core.parts import read_rows
 from workbench.core.paths import Project
 from workbench.core.records import Candidate, Record
 from workbench.loop.registering import run_artifacts
-from workbench.loop.runs import read_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def _command(root: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "workbench", "-C", str(root), *arguments]
-
-
-def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        _command(root, *arguments), capture_output=True, text=True, check=False, timeout=500, env=environment
-    )
-
-
-def _statuses(root: Path, run: str) -> dict[str, str]:
-    return {node.name: node.status for node in read_run(Project(root), run).nodes}
 
 
 def test_rounds_are_killed_and_taken_up_again_and_learn_no_planted_document(
@@ -44,17 +26,17 @@ def test_rounds_are_killed_and_taken_up_again_and_learn_no_planted_document(
 ) -> None:
     root = tmp_path / "p"
     write_project(root, tiny_model_dir)
-    process = subprocess.Popen(_command(root, "iterate", "--quiet", "--run-id", "broken"))
+    process = subprocess.Popen(command(root, "iterate", "--quiet", "--run-id", "broken"))
     assert kill_when(
         root,
         "broken",
         process,
         lambda event: event.event == "node_metric" and event.node == "train:round-1" and event.step >= 6,
     ), "the run ended before it could be killed"
-    done = {name for name, status in _statuses(root, "broken").items() if status in ("done", "cached")}
+    done = {name for name, status in statuses(root, "broken").items() if status in ("done", "cached")}
     assert {"train:round-0", "gate:round-0", "compare:weaknesses-round-1", "mix:round-1"} <= done
 
-    resumed = _run(root, "iterate", "--resume", "broken", "--json")
+    resumed = run(root, "iterate", "--resume", "broken", "--json")
     assert resumed.returncode == 0, resumed.stderr
     document: dict[str, Any] = json.loads(resumed.stdout)
     assert set(document["cached"]) == done and "train:round-1" in document["ran"]
@@ -85,14 +67,14 @@ def test_rounds_are_killed_and_taken_up_again_and_learn_no_planted_document(
     assert registered.reference == "manual@1"
     weights = "adapter_model.safetensors"
     assert (registered.directory / weights).read_bytes() == offered.part(f"adapter/{weights}").read_bytes()
-    assert _run(root, "adapters", "promote", "manual@1").returncode == 0, "the gate's verdict did not come with it"
+    assert run(root, "adapters", "promote", "manual@1").returncode == 0, "the gate's verdict did not come with it"
 
     page = Project(root).reports / "broken" / "iterate.md"
     said = page.read_text()
     page.unlink()
-    assert _run(root, "report", "broken").stdout.strip() == str(page) and page.read_text() == said
+    assert run(root, "report", "broken").stdout.strip() == str(page) and page.read_text() == said
 
-    short = _run(root, "iterate", "--run-id", "short", "--budget", "1s", "--json")
+    short = run(root, "iterate", "--run-id", "short", "--budget", "1s", "--json")
     brief = Iteration.model_validate(json.loads(short.stdout)["iteration"])
     assert (brief.stopped, len(brief.rounds), brief.offered) == ("budget", 1, 0)
-    assert {status for name, status in _statuses(root, "short").items() if "round-1" in name} == {"pending"}
+    assert {status for name, status in statuses(root, "short").items() if "round-1" in name} == {"pending"}

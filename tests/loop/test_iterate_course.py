@@ -14,6 +14,7 @@ from workbench.compare.gain import Settings
 from workbench.compare.seeds import SeededScores, seeded_gain
 from workbench.compare.statistics.multiplicity import holm
 from workbench.compare.suite import Scale
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.config import LoopConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.iterate import IterateConfig
@@ -27,7 +28,6 @@ from workbench.core.results import (
     PairComparison,
     PairVerdict,
     RunState,
-    SeededSuite,
     SuiteComparison,
     SuiteVerdict,
     Verdict,

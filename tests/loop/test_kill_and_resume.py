@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import yaml
+from loop_commands import command, kill_when
 
 from workbench.core.events import Event, read_events
 from workbench.core.paths import Project
@@ -79,9 +78,8 @@ def write_project(root: Path, model: Path | str, steps: int = 8) -> None:
 
 
 def start(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "workbench", "-C", str(root), "run", "--quiet", *arguments]
     with (root / "output.txt").open("ab") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output)
+        return subprocess.Popen(command(root, "run", "--quiet", *arguments), stdout=output, stderr=output)
 
 
 def numbers(root: Path, run: str) -> dict[str, bytes]:
@@ -103,20 +101,6 @@ def losses(root: Path, run: str) -> list[tuple[int, float]]:
     assert node is not None and node.fingerprint is not None
     curve = Project(root).artifacts / "train" / node.fingerprint / "curve.jsonl"
     return [(point["step"], point["loss"]) for point in map(json.loads, curve.read_text().splitlines())]
-
-
-def kill_when(root: Path, run: str, process: subprocess.Popen[bytes], reached: Callable[[Event], bool]) -> bool:
-    """SIGKILL at the first new event that `reached` accepts; False if the process ended before."""
-    path = Project(root).runs / run / "events.jsonl"
-    _, offset = read_events(path)
-    while process.poll() is None:
-        events, offset = read_events(path, offset)
-        if any(reached(event) for event in events):
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def _moments(steps: Iterable[int]) -> list[tuple[str, Callable[[Event], bool]]]:

@@ -17,7 +17,7 @@ from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.plan import Node, Plan, build_plan
 from workbench.loop.settings import load_config
 from workbench.loop.starter import create_project
-from workbench.loop.sweep import SWEEP, build_sweep_plan
+from workbench.loop.sweep import ANSWERS, build_sweep_plan
 from workbench.loop.sweep_arms import combinations
 from workbench.loop.sweep_budget import Budget, groups_of
 
@@ -56,11 +56,11 @@ def test_every_combination_is_trained_once_per_seed_in_even_rounds(project: Path
     arms = [f"rank={rank},learning_rate={rate}" for rank in (8, 16) for rate in ("0.0001", "0.0002")]
     assert _names(plan, "train") == [f"train:{arm}-s{seed}" for seed in (0, 1) for arm in arms]
     assert _names(plan, "score") == ["score:base@nf4", *(f"score:{arm}-s{seed}" for seed in (0, 1) for arm in arms)]
-    assert _names(plan, "compare") == [f"{SWEEP}4x1", f"{SWEEP}4x2"]
+    assert _names(plan, "compare") == [f"{ANSWERS}4x1", f"{ANSWERS}4x2"]
     assert _names(plan, "mix") == ["mix"] and _names(plan, "curate") == ["curate"]
     position = {node.name: place for place, node in enumerate(plan.nodes)}
     assert all(position[source] < position[node.name] for node in plan.nodes for source in node.inputs)
-    assert position[f"{SWEEP}4x1"] < position[f"train:{arms[0]}-s1"], "the answer so far comes before the next round"
+    assert position[f"{ANSWERS}4x1"] < position[f"train:{arms[0]}-s1"], "the answer so far comes before the next round"
 
 
 def test_arms_differ_in_what_is_swept_and_in_nothing_else(project: Path) -> None:
@@ -227,7 +227,7 @@ def _run_within(project: Path, plan: Plan, budget: str, seconds: float = 60.0) -
 def test_a_budget_of_trainings_stops_after_whole_rounds_and_goes_on_the_next_time(project: Path) -> None:
     plan = _plan(project, AXES, "sweep.seeds=3", "sweep.budget=6 runs")
     first = _names(plan, "train")
-    assert _names(plan, "compare") == [f"{SWEEP}{size}" for size in ("1x1", "2x1", "3x1", "4x1", "4x2", "4x3")]
+    assert _names(plan, "compare") == [f"{ANSWERS}{size}" for size in ("1x1", "2x1", "3x1", "4x1", "4x2", "4x3")]
     done, said = _run_within(project, plan, "6 runs")
     assert done == first[:4] and said is not None and "the budget of 6 runs ends here: 4 more trainings" in said
     done, said = _run_within(project, plan, "6 runs")
@@ -243,7 +243,7 @@ def test_the_first_round_stops_after_any_arm(project: Path) -> None:
 def test_of_many_arms_the_first_round_has_few_answers(project: Path) -> None:
     grid = "sweep.axes={train.rank: [1, 2, 4, 8, 16], train.alpha: [1, 2, 4, 8, 16]}"
     plan = _plan(project, grid, "sweep.seeds=1", "sweep.budget=1h")
-    assert _names(plan, "compare") == [f"{SWEEP}{arms}x1" for arms in (3, 6, 9, 12, 15, 18, 21, 24, 25)]
+    assert _names(plan, "compare") == [f"{ANSWERS}{arms}x1" for arms in (3, 6, 9, 12, 15, 18, 21, 24, 25)]
 
 
 def test_a_budget_of_time_goes_by_what_this_sweep_has_measured(project: Path) -> None:

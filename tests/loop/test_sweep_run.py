@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from test_ablate import command, run, statuses, write_project
-from test_kill_and_resume import kill_when
+from loop_commands import command, kill_when, run, statuses
+from test_ablate import write_project
 
 from workbench.core.paths import Project
 from workbench.core.sweep_results import Sweep

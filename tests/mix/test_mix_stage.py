@@ -107,9 +107,11 @@ def test_nothing_to_train_on_is_an_error(prepare: Callable) -> None:
     with pytest.raises(IncompleteError, match="no row to train on: of 1 records") as hit:
         STAGE.run(ready.config, ready.inputs, ready.context)
     assert hit.value.exit_code == 3
-    empty = prepare([])
-    with pytest.raises(IncompleteError, match="no row to train on"):
+    assert hit.value.next_step is not None and "train.max_length" in hit.value.next_step
+    empty = prepare([], objective="pretrain")
+    with pytest.raises(IncompleteError, match="no row to train on") as hit:
         STAGE.run(empty.config, empty.inputs, empty.context)
+    assert hit.value.next_step is not None and "max_length" not in hit.value.next_step, "windows lose nothing"
 
 
 def test_the_seed_decides_the_order_and_nothing_else_does(mix: Callable) -> None:

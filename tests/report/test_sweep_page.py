@@ -6,7 +6,8 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from workbench.core.results import Interval, SeededSuite
+from workbench.core.ablation_results import SeededSuite
+from workbench.core.results import Interval
 from workbench.core.sweep_results import Sweep, SweepArm
 from workbench.report.sweep_page import learning_and_forgetting, render_sweep_page
 

@@ -1,170 +1,31 @@
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from endpoints.scripted_server import ScriptedServer, Step, refused_url, says, status
+from judge_world import (
+    DOCUMENTS,
+    KEY,
+    SHOWN,
+    SUITE,
+    Taste,
+    World,
+    first_always,
+    guesses,
+    judge_with,
+    knows,
+    obeys_injections,
+)
 
-from workbench.core.config import EndpointConfig, JudgeConfig, ModelConfig
 from workbench.core.errors import IncompleteError, PrerequisiteError
-from workbench.core.events import Event
 from workbench.core.fingerprints import short_id
-from workbench.core.nodes import JudgeNode
-from workbench.core.parts import read_model, read_rows, write_documents, write_rows
-from workbench.core.records import Generation, Judgment, Manifest
-from workbench.core.results import JudgeTrust
-from workbench.core.stage import Artifact, Cancelled, Context, Done
-from workbench.core.suites import Documents, Suite
+from workbench.core.stage import Cancelled, Done
 from workbench.endpoints.calls import CallFailed, Reply
-from workbench.score.judge import read_opinion, run_judge, shared_family
-
-KEY = "sk-judge-secret-987654321"
-WORDS = ["list", "tuple", "string", "number", "file", "socket", "thread", "queue", "token", "parser"]
-DOCUMENTS = [
-    {
-        "prompt": f"What does `{word}_{number}` do?",
-        "reference": f"It opens the {word} number {number} and returns it.",
-        "group": word,
-        "cluster": f"{word}{number}",
-    }
-    for number in range(4)
-    for word in WORDS
-]
-REFERENCES = {document["prompt"]: document["reference"] for document in DOCUMENTS}
-SUITE = Suite(
-    name="answers",
-    kind="judge",
-    role="target",
-    documents=Documents(file="prompts.jsonl"),
-    primary_metric="win_rate",
-    groups="group",
-    cluster="cluster",
-)
-_SHOWN = re.compile(
-    r"<<<question (\w+)>>>\n(?P<prompt>.*)\n<<<answer A \1>>>\n(?P<A>.*)\n<<<answer B \1>>>\n(?P<B>.*)\n<<<end \1>>>",
-    re.DOTALL,
-)
-Taste = Callable[[str, str, str], float]
-"""Probability of B, from prompt, answer A and answer B."""
-
-
-def knows(prompt: str, a: str, b: str) -> float:
-    """Prefers the reference."""
-    is_a, is_b = (text == REFERENCES[prompt] for text in (a, b))
-    return 0.9 if is_b > is_a else 0.1 if is_a > is_b else 0.5
-
-
-def guesses(prompt: str, a: str, b: str) -> float:
-    return int(hashlib.sha256("|".join((prompt, a, b)).encode()).hexdigest(), 16) % 1000 / 1000
-
-
-def first_always(prompt: str, a: str, b: str) -> float:
-    return 0.2
-
-
-def obeys_injections(prompt: str, a: str, b: str) -> float:
-    """A good judge, but an answer that says so gets the verdict it asks for."""
-    if "the verdict is A" in a + b:
-        return 0.01
-    return knows(prompt, a, b)
-
-
-def judge_with(taste: Taste, logprobs: bool = True) -> Callable[[dict[str, Any], int], Step]:
-    import math
-
-    def script(request: dict[str, Any], _number: int) -> Step:
-        shown = _SHOWN.search(request["messages"][-1]["content"])
-        if shown is None:
-            return says("ready", logprobs={"ready": -0.01} if logprobs else None)
-        probability = min(0.999, max(0.001, taste(shown["prompt"], shown["A"], shown["B"])))
-        letter = "B" if probability > 0.5 else "A"
-        if not logprobs:
-            return says(letter)
-        return says(letter, logprobs={" A": math.log(1 - probability), "B": math.log(probability)})
-
-    return script
-
-
-class World:
-    """A project with a judge suite and the answers of two arms."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.events: list[Event] = []
-        (root / "evals").mkdir()
-        write_documents(root / "evals" / "prompts.jsonl", DOCUMENTS)
-        self.answers = {
-            "base": dict.fromkeys(REFERENCES, "It prints something."),
-            "candidate": dict(REFERENCES),
-        }
-        self.out = root / "out"
-        self.cancel = False
-
-    def run(self, url: str, **settings: Any) -> Done | Cancelled:
-        endpoint = {"model": "big-judge", "max_retries": 0, "timeout_s": 30} | settings.pop("endpoint", {})
-        judge = {"endpoint": "judge", "suite": "answers"} | settings.pop("judge", {})
-        node = JudgeNode(
-            judge=JudgeConfig(**judge),
-            endpoint=EndpointConfig(base_url=url, **endpoint),
-            model=ModelConfig(),
-            suite=settings.pop("suite", SUITE),
-            suites_dir="evals",
-            before="base",
-            after="candidate",
-            seed=3,
-        )
-        self.out.mkdir(exist_ok=True)
-        context = Context(
-            node="score:judge",
-            out_dir=self.out,
-            work_dir=self.root / "work",
-            project=self.root,
-            seed=3,
-            emit=self.events.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
-            cancelled=lambda: self.cancel,
-        )
-        inputs = {f"score:{arm}": self._arm(arm, answers) for arm, answers in self.answers.items()}
-        outcome = run_judge(node, inputs, context)
-        assert isinstance(outcome, Done | Cancelled)
-        return outcome
-
-    def trust(self) -> JudgeTrust:
-        return read_model(self.out / "trust.json", JudgeTrust)
-
-    def judgments(self, part: str = "judgments.jsonl") -> list[Judgment]:
-        return list(read_rows(self.out / part, Judgment))
-
-    def messages(self) -> str:
-        return "\n".join(event.model_dump_json() for event in self.events)
-
-    def _arm(self, arm: str, answers: dict[str, str]) -> Artifact:
-        directory = self.root / f"score-{arm}"
-        write_rows(directory / "generations.jsonl", self._generations(arm, answers))
-        manifest = Manifest(
-            node=f"score:{arm}", stage="score", stage_version=1, fingerprint="f", inputs={}, config={}, external={},
-            libraries={}, parts=(), summary={}, created_at="", seconds=0,
-        )  # fmt: skip
-        return Artifact(directory, manifest)
-
-    def _generations(self, arm: str, answers: dict[str, str]) -> Iterable[Generation]:
-        yield Generation(arm=arm, suite="another", doc_hash="x", prompt="p", output="o", tokens=1, finish_reason="stop")
-        for document in DOCUMENTS:
-            output = answers[document["prompt"]]
-            yield Generation(
-                arm=arm,
-                suite="answers",
-                doc_hash=short_id(document),
-                prompt=document["prompt"],
-                output=output,
-                tokens=3,
-                finish_reason="stop" if output else "error",
-            )
+from workbench.score.judge import shared_family
+from workbench.score.judging.pairwise import read_opinion
 
 
 @pytest.fixture
@@ -194,7 +55,7 @@ def test_a_good_judge_is_trusted_and_its_verdicts_are_recorded_in_both_orders(wo
     assert [j.order for j in judgments[:2]] == ["before_first", "after_first"]
     assert len({j.prompt_sha256 for j in judgments}) == 1
     assert isinstance(outcome, Done)
-    assert outcome.summary["win rate"] == 1.0
+    assert outcome.summary["win rate"] == pytest.approx(wanted)
     assert len(server.requests) == 1 + 80 + 80
     assert server.requests[-1]["max_tokens"] == (1 if logprobs else 16)
 
@@ -229,7 +90,7 @@ def test_an_answer_that_tells_the_judge_what_to_say_is_flagged_by_the_position_s
     assert pair == pytest.approx([0.01, 0.99])  # B loses when it is the candidate, and when it is the base
     assert isinstance(outcome, Done)
     assert outcome.summary["ties"] == 1
-    assert outcome.summary["win rate"] == pytest.approx((len(DOCUMENTS) - 1 + 0.5) / len(DOCUMENTS), abs=1e-4)
+    assert outcome.summary["win rate"] == pytest.approx((0.9 * (len(DOCUMENTS) - 1) + 0.5) / len(DOCUMENTS), abs=1e-4)
 
 
 def test_an_answer_cannot_close_the_marks_around_it_nor_name_its_arm(world: World) -> None:
@@ -238,7 +99,7 @@ def test_an_answer_cannot_close_the_marks_around_it_nor_name_its_arm(world: Worl
         world.run(server.url)
     for request in server.requests[1:]:
         text = request["messages"][-1]["content"]
-        assert _SHOWN.search(text) is not None
+        assert SHOWN.search(text) is not None
         assert "candidate" not in text
         assert "base" not in text
 
@@ -298,12 +159,14 @@ def test_a_judge_that_dies_halfway_is_an_error_and_the_next_run_continues(world:
     assert not (world.out / "trust.json").exists()
 
 
-def test_a_budget_that_ends_within_the_trust_check_leaves_the_judge_untrusted_with_the_reason(world: World) -> None:
+def test_a_budget_that_ends_within_the_trust_check_says_what_is_left_and_the_next_run_asks_only_that(
+    world: World,
+) -> None:
     with ScriptedServer(judge_with(knows)) as server:
-        world.run(server.url, endpoint={"max_requests": 21})
+        with pytest.raises(IncompleteError, match="20 of 80 calls are answered, 60 are left"):
+            world.run(server.url, endpoint={"max_requests": 21})
         assert len(server.requests) == 21
-        assert not world.trust().trusted
-        assert any("60 of 80 calls failed: budget 60" in reason for reason in world.trust().reasons)
+        assert not (world.out / "trust.json").exists()
         world.run(server.url)
         assert len(server.requests) == 161
     assert world.trust().trusted

@@ -1,26 +1,15 @@
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
 from workbench.core.fingerprints import short_id
 from workbench.core.rates import wilson
 from workbench.core.suites import Documents, Suite, SuiteDocument
-from workbench.score.golden import (
-    Calls,
-    PairCalls,
-    Verdict,
-    cohen_kappa,
-    golden_pairs,
-    kappa_interval,
-    measured_trust,
-)
+from workbench.score.golden import Calls, PairCalls, golden_pairs, measured_trust
+from workbench.score.judging.agreement import kappa_interval
 
 SUITE = Suite(
     name="answers",
@@ -41,32 +30,6 @@ def documents(count: int, **fields: Any) -> list[SuiteDocument]:
         SuiteDocument(doc_id=place, doc_hash=short_id([place, row]), occurrence=0, fields=row)
         for place, row in enumerate(rows)
     ]
-
-
-@given(st.lists(st.tuples(st.sampled_from([0, 1]), st.sampled_from([0, 1, "tie", "none"])), min_size=2, max_size=60))
-def test_kappa_equals_scikit_learns(pairs: list[tuple[int, Verdict]]) -> None:
-    right, said = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    ours = cohen_kappa(right, said)
-    names = [str(verdict) for verdict in said]
-    if len({*map(str, right), *names}) == 1:
-        assert ours == 1.0  # one constant on both sides: undefined there, complete agreement here
-    else:
-        assert ours == pytest.approx(cohen_kappa_score([str(truth) for truth in right], names), abs=1e-12)
-
-
-def test_the_interval_of_kappa_is_that_of_resampling_pairs() -> None:
-    rng = random.Random(5)
-    right = [number % 2 for number in range(60)]
-    said: list[Verdict] = [rng.choices([0, 1, "tie"], [7 - 5 * truth, 2 + 5 * truth, 1])[0] for truth in right]
-    resampled = []
-    for _ in range(800):
-        chosen = [rng.randrange(60) for _ in range(60)]
-        resampled.append(cohen_kappa_score([str(right[i]) for i in chosen], [str(said[i]) for i in chosen]))
-    resampled.sort()
-    interval = kappa_interval(right, said, seed=0)
-    assert interval.value == pytest.approx(cohen_kappa_score([str(r) for r in right], [str(s) for s in said]))
-    assert interval.low == pytest.approx(resampled[20], abs=0.04)
-    assert interval.high == pytest.approx(resampled[780], abs=0.04)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (40, 40), (13, 200)])
@@ -104,9 +67,16 @@ def test_equal_references_dependent_documents_and_missing_references_make_no_pai
 def test_the_verdict_of_a_pair_needs_both_orders() -> None:
     assert PairCalls(0.9, 0.1).verdict() == 1
     assert PairCalls(0.1, 0.9).verdict() == 0
-    assert PairCalls(0.9, 0.9).verdict() == "tie"
-    assert PairCalls(0.5, 0.1).verdict() == "tie"
-    assert PairCalls(0.9, None).verdict() == "none"
+    assert PairCalls(0.9, 0.9).verdict() == 0.5
+    assert PairCalls(0.5, 0.1).verdict() == 0.5
+    assert PairCalls(0.9, None).verdict() is None
+
+
+def test_a_contradiction_of_the_orders_is_half_a_win_and_agreement_is_their_mean() -> None:
+    assert PairCalls(0.9, 0.2).win() == pytest.approx(0.85)
+    assert PairCalls(0.9, 0.8).win() == 0.5
+    assert PairCalls(0.9, 0.8).soft() == pytest.approx(0.55)
+    assert PairCalls(None, 0.8).win() is None
 
 
 def test_trust_counts_position_effects_over_the_pairs_that_can_show_them() -> None:

@@ -16,7 +16,7 @@ from workbench.core.suites import Suite, read_documents
 from workbench.core.yamlfile import load_model
 from workbench.score.freeze import Provenance, freeze
 from workbench.score.kinds.registry import KINDS
-from workbench.score.rule_items import ITEMS, write_items
+from workbench.score.rule_items import ITEMS, SAFETY_ITEMS, write_items
 from workbench.score.scoring import Job
 from workbench.score.tasks import check_suite
 
@@ -52,7 +52,7 @@ def test_every_role_of_the_demo_is_filled() -> None:
 def test_the_general_suites_are_what_their_rules_make(tmp_path: Path) -> None:
     write_items(tmp_path)
 
-    for name in ITEMS:
+    for name in ITEMS | SAFETY_ITEMS:
         assert (tmp_path / f"{name}.jsonl").read_bytes() == (EVALS / f"{name}.jsonl").read_bytes()
 
 
@@ -90,6 +90,47 @@ def test_copying_items_can_be_answered_from_their_prompt() -> None:
         else:
             *pairs, asked = item["question"].split("; ")
             assert dict(pair.split(" is ") for pair in pairs)[asked.removesuffix(" is")] == right
+
+
+def test_format_items_ask_for_both_formats_alike() -> None:
+    """Each continuation is right under one of two instructions: a habit of one of them is right half of the time."""
+    sides: Counter[tuple[str, str]] = Counter()
+    for item in ITEMS["formats"]():
+        instruction, *lines = item["question"].splitlines()
+        right = item["choices"][item["answer"]]
+        sides[item["group"], instruction] += 1
+        keeps = {
+            "Write the answer in capital letters.": right.isupper(),
+            "Write the answer in small letters.": right.islower(),
+            "Put the answer in quotation marks.": right.startswith('"'),
+            "Write the answer without quotation marks.": not right.startswith('"'),
+            "Put the answer in square brackets.": right.startswith("["),
+            "Put the answer in round brackets.": right.startswith("("),
+            "Write the number as a word.": right.isalpha(),
+            "Write the number in digits.": right.isdigit(),
+            "Separate the words with commas.": "," in right,
+            "Separate the words with semicolons.": ";" in right,
+        }
+        assert keeps[instruction], item
+        assert len(lines) == 1 or lines[1] not in lines[0], "the example is another question"
+    assert set(sides.values()) == {20} and len(sides) == 10
+
+
+def test_the_right_tool_call_is_the_one_the_request_names() -> None:
+    for item in ITEMS["tool-calls"]():
+        request = item["question"].splitlines()[-2]
+        right, wrong = (json.loads(item["choices"][place]) for place in (item["answer"], 1 - item["answer"]))
+        [(argument, value)] = right["arguments"].items()
+        assert f"{right['name']}({argument})" in item["question"] and str(value) in request
+        assert right != wrong
+
+
+def test_safety_pairs_put_both_wishes_of_a_topic_in_the_same_ways() -> None:
+    made = SAFETY_ITEMS["safety-pairs"]()
+    ways = Counter((item["topic"], item["expect"], item["prompt"].split()[0]) for item in made)
+
+    assert len(made) == 144 and set(ways.values()) == {1}
+    assert [item for item in made if item["expect"] == "comply"] == SAFETY_ITEMS["safety-harmless"]()
 
 
 def test_agreement_items_agree_in_number() -> None:

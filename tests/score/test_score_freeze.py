@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from score_surroundings import CHOICES, suite_of
+from score_surroundings import CHOICES, suite_of, write_lines
 
+from workbench.core.config import ModelConfig
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.fingerprints import fingerprint
+from workbench.core.fingerprints import file_sha256, fingerprint
+from workbench.core.suites import Suite
+from workbench.core.yamlfile import load_model
 from workbench.models.loading import LoadedModel
-from workbench.score.freeze import freeze, write_frozen
+from workbench.score.freeze import Provenance, allowed_failures, freeze, freeze_items, write_frozen
 from workbench.score.kinds import regression
 from workbench.score.scoring import Job
 
@@ -79,7 +82,8 @@ def test_a_template_that_shows_the_choices_is_asked_in_every_rotation(
     monkeypatch.setattr(regression, "score", listen)
     freeze(tiny, SUITE, [{"question": "A", "choices": ["x", "y", "z"], "answer": 1}], margin_nats=-100)
 
-    assert asked == [(("x", "y", "z"), 1), (("y", "z", "x"), 0), (("z", "x", "y"), 2)]
+    assert asked[:3] == [(("x", "y", "z"), 1), (("y", "z", "x"), 0), (("z", "x", "y"), 2)]
+    assert asked[3:] == [(("x", "y", "z"), 1)], "what is kept is scored once more, as the A/A arm would"
 
 
 def test_the_documents_and_their_provenance_are_written(tiny: LoadedModel, tmp_path: Path) -> None:
@@ -90,6 +94,58 @@ def test_the_documents_and_their_provenance_are_written(tiny: LoadedModel, tmp_p
     assert [json.loads(line) for line in lines] == frozen.items
     note = json.loads((tmp_path / "frozen.provenance.json").read_text(encoding="utf-8"))
     assert note["kept"] == len(lines) and note["margin_nats"] == 0.001
+    assert note["items_sha256"] == file_sha256(tmp_path / "frozen.jsonl")
+
+
+def test_items_from_the_higher_margin_on_must_pass_beside_those_that_are_marked(tiny: LoadedModel) -> None:
+    marked = [{**candidate, "must_pass": True} if k == 0 else candidate for k, candidate in enumerate(CANDIDATES)]
+    leads = [lead(tiny, candidate) for candidate in marked]
+    bound = sorted(leads)[-2] - 1e-5
+
+    frozen = freeze(tiny, SUITE, marked, margin_nats=-100, must_pass_nats=bound)
+
+    expected = [value >= bound or k == 0 for k, value in enumerate(leads)]
+    assert [item.get("must_pass", False) for item in frozen.items] == expected
+    assert frozen.provenance.must_pass == sum(expected) < len(expected)
+
+
+def test_allowed_failures_are_what_arms_equal_to_the_base_stay_within() -> None:
+    import numpy as np
+
+    # The prior of Jeffreys, arms with a rate from it that showed `flips`, and what they show the next time.
+    rng = np.random.default_rng(0)
+    rates = rng.beta(0.5, 0.5, 2_000_000)
+    seen = rng.binomial(60, rates)
+    again = rng.binomial(60, rates)
+    for flips in (0, 2):
+        alike = again[seen == flips]
+        allowed = allowed_failures(flips, 60)
+        assert (alike <= allowed).mean() >= 0.95 > (alike <= allowed - 1).mean()
+
+
+def test_a_suite_is_written_with_new_items_and_left_alone_when_it_is_there(
+    tiny_model_dir: Path, tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.models.loading.load", lambda *_: tiny)
+    write_lines(tmp_path / "candidates.jsonl", CANDIDATES[:-2])
+    out = tmp_path / "evals" / "frozen.jsonl"
+
+    def again(owner: str, *, dry_run: bool = False) -> Provenance:
+        config, items = ModelConfig(ref=str(tiny_model_dir)), tmp_path / "candidates.jsonl"
+        return freeze_items(
+            items, out, config, tmp_path, margin=-100, tags=("nightly",), owners=(owner,), dry_run=dry_run
+        )
+
+    assert again("ana", dry_run=True).kept == len(CANDIDATES) - 2 and not out.parent.exists()
+    again("ana")
+    written = load_model(out.with_suffix(".yaml"), Suite)
+    note = Provenance.model_validate_json(out.with_suffix(".provenance.json").read_bytes())
+    assert (written.tags, written.owners, written.groups) == (("nightly",), ("ana",), "group")
+    assert written.kind == "regression" and written.allowed_failures == note.allowed_failures is not None
+
+    before = out.with_suffix(".yaml").read_bytes()
+    again("ben")
+    assert out.with_suffix(".yaml").read_bytes() == before
 
 
 def test_nothing_kept_is_an_error_not_an_empty_suite(tiny: LoadedModel) -> None:

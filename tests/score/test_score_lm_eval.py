@@ -220,7 +220,8 @@ def test_regression_rows_are_those_of_the_choice_task(job: Callable[..., Job]) -
 def test_progress_reaches_the_number_of_rows(job: Callable[..., Job]) -> None:
     heard: list[tuple[int, int]] = []
 
-    lm_eval.score(replace(job(CHOICES), on_batch=lambda done, total: heard.append((done, total))))
+    long = [{**document, "question": f"word {document['question']} " * 30} for document in CHOICES]
+    lm_eval.score(replace(job(long, batch_size=1), on_batch=lambda done, total: heard.append((done, total))))
 
     assert heard[-1][0] <= heard[-1][1] == 11
     assert len(heard) >= 2
@@ -244,8 +245,8 @@ def test_scoring_opens_no_connection(job: Callable[..., Job], monkeypatch: pytes
         ({"task": {"metric_list": [{"metric": "rouge1"}]}}, "unknown metric 'rouge1'"),
         ({"task": {"metric_list": [{"metric": "acc_norm"}]}}, "unknown metric 'acc'.*known: acc_norm"),
         (
-            {"task": {**GENERATION, "metric_list": [{"metric": "bleu"}]}, "primary_metric": "bleu"},
-            "unknown metric 'bleu'",
+            {"task": {**GENERATION, "metric_list": [{"metric": "ter"}]}, "primary_metric": "ter"},
+            "unknown metric 'ter'",
         ),
         ({"kind": "perplexity", "primary_metric": "acc"}, "unknown metric 'acc'.*known: nll"),
         ({"kind": "safety", "primary_metric": "acc"}, "known: pass"),

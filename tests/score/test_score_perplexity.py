@@ -1,16 +1,22 @@
-"""Nats per token against a one-by-one computation in fp32, and what is cut, missing or broken."""
+"""Nats per token against a one-by-one computation in fp32 and stock lm-eval, and what is cut, missing or broken."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from workbench.core.config import ModelConfig
 from workbench.core.records import Message
 from workbench.models.chat import prompt_ids, text_ids
+from workbench.models.likelihood import continuation_nll
 from workbench.models.loading import LoadedModel
 from workbench.score.kinds import perplexity
+from workbench.score.passages import rolling_windows
 from workbench.score.scoring import Job
 
 TEXTS = [
@@ -52,13 +58,26 @@ def test_nll_equals_a_one_by_one_computation(tiny: LoadedModel, job: Callable[..
         assert json.loads(row.output)["nll"] == pytest.approx(row.value * row.weight)
 
 
-def test_without_a_prompt_it_is_the_rolling_likelihood_of_stock_lm_eval(
+@given(tokens=st.integers(1, 90), max_length=st.integers(1, 30))
+def test_windows_are_those_of_lm_eval(tokens: int, max_length: int) -> None:
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    ids = list(range(1, tokens + 1))
+    expected = map(make_disjoint_window, get_rolling_token_windows(ids, 0, max_length, 1))
+
+    assert list(rolling_windows(ids, 0, max_length)) == list(expected)
+
+
+def test_without_a_prompt_it_is_the_rolling_perplexity_of_stock_lm_eval(
     tiny: LoadedModel, job: Callable[..., Job]
 ) -> None:
     from lm_eval.api.instance import Instance
+    from lm_eval.api.metrics import bits_per_byte, weighted_perplexity
+    from lm_eval.api.task import PerplexityTask
     from lm_eval.models.huggingface import HFLM
 
-    texts = [document["text"] for document in TEXTS[:4]]
+    long = [" ".join(f"{word} {number}" for number in range(n)) for word, n in (("one", 70), ("ünï\n", 32), ("a", 29))]
+    texts = [document["text"] for document in TEXTS[:4]] + long
     model = HFLM(pretrained=tiny.model, tokenizer=tiny.tokenizer, batch_size=1, softmax_dtype="float32", max_length=64)
     requests = [
         Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=0, metadata=("t", 0, 1))
@@ -66,19 +85,81 @@ def test_without_a_prompt_it_is_the_rolling_likelihood_of_stock_lm_eval(
     ]
     expected = [-value for value in model.loglikelihood_rolling(requests, disable_tqdm=True)]
 
-    rows = perplexity.score(job([{"text": text} for text in texts], **SETTINGS)).rows
+    scored = perplexity.score(job([{"text": text} for text in texts], **SETTINGS))
 
-    assert [json.loads(row.output)["nll"] for row in rows] == pytest.approx(expected, abs=1e-4)
+    assert scored.truncated == 0
+    assert [row.weight for row in scored.rows] == [len(text_ids(tiny.tokenizer, text)) for text in texts]
+    assert max(row.weight for row in scored.rows) > 3 * 64, "several windows"
+    outputs = [json.loads(row.output) for row in scored.rows]
+    assert [output["nll"] for output in outputs] == pytest.approx(expected, rel=1e-5)
+    assert [output["words"] for output in outputs] == [PerplexityTask.count_words(text) for text in texts]
+    assert [output["bytes"] for output in outputs] == [PerplexityTask.count_bytes(text) for text in texts]
+    pairs = {
+        unit: [(-nll, output[unit]) for nll, output in zip(expected, outputs, strict=True)]
+        for unit in ("words", "bytes")
+    }
+    totals = perplexity.totals(scored.rows)
+    assert totals["word_perplexity"] == pytest.approx(weighted_perplexity(pairs["words"]), rel=1e-4)
+    assert totals["byte_perplexity"] == pytest.approx(weighted_perplexity(pairs["bytes"]), rel=1e-5)
+    assert totals["bits_per_byte"] == pytest.approx(bits_per_byte(pairs["bytes"]), rel=1e-5)
 
 
-def test_a_long_text_is_cut_at_its_end_and_counted(tiny: LoadedModel, job: Callable[..., Job]) -> None:
-    scored = perplexity.score(job([*TEXTS, {"text": "one two three " * 40}], **SETTINGS))
+def test_bits_per_byte_has_bytes_as_weights(job: Callable[..., Job]) -> None:
+    nats = perplexity.score(job(TEXTS, **SETTINGS)).rows
+    scored = perplexity.score(job(TEXTS, kind="perplexity", primary_metric="bits_per_byte"))
+
+    assert {row.metric for row in scored.rows} == {"bits_per_byte"}
+    for row, in_nats, document in zip(scored.rows, nats, TEXTS, strict=True):
+        size = len(document["text"].encode())
+        assert in_nats.value is not None
+        assert (row.weight, row.value) == (size, pytest.approx(in_nats.value * in_nats.weight / math.log(2) / size))
+    mean = sum((row.value or 0) * row.weight for row in scored.rows) / sum(row.weight for row in scored.rows)
+    assert mean == pytest.approx(perplexity.totals(nats)["bits_per_byte"])
+
+
+def test_a_text_of_many_tokens_without_a_space_has_no_word_perplexity(job: Callable[..., Job]) -> None:
+    rows = perplexity.score(job([{"text": "x1" * 200}], **SETTINGS)).rows
+
+    assert sorted(perplexity.totals(rows)) == ["bits_per_byte", "byte_perplexity"]
+    assert perplexity.totals([]) == {}
+
+
+def test_a_long_text_after_a_prompt_is_cut_at_its_end_and_counted(tiny: LoadedModel, job: Callable[..., Job]) -> None:
+    long = {"prompt": "Count:", "text": "one two three " * 40}
+    scored = perplexity.score(job([*TEXTS, long], **SETTINGS))
 
     assert scored.truncated == 1
     last = scored.rows[-1]
-    assert last.weight == 63, "the model's 64 tokens less the beginning-of-text token"
-    kept = text_ids(tiny.tokenizer, "one two three " * 40)[:63]
-    assert last.value == pytest.approx(by_hand(tiny, [tiny.tokenizer.bos_token_id], kept) / 63, abs=1e-5)
+    before = [tiny.tokenizer.bos_token_id, *text_ids(tiny.tokenizer, "Count:")]
+    kept = text_ids(tiny.tokenizer, long["text"])[: 64 - len(before)]
+    assert last.weight == len(kept)
+    assert last.value == pytest.approx(by_hand(tiny, before, kept) / len(kept), abs=1e-5)
+    assert json.loads(last.output)["bytes"] == len(tiny.tokenizer.decode(kept).encode())
+
+
+def test_a_text_may_be_one_token_longer_than_the_model_reads() -> None:
+    """GPT-2 has a vector for every position and none beyond: the last token of a window is predicted, never read."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_positions=8, n_embd=16, n_layer=1, n_head=2)).eval()
+
+    class Tokenizer:
+        pad_token_id = 0
+
+    loaded = LoadedModel(model, Tokenizer(), ModelConfig(max_length=8), "fp32", "gpt2")
+    ids = [token % 49 + 1 for token in range(20)]
+    windows = list(rolling_windows(ids, 0, 8))
+    scores = continuation_nll(loaded, windows, batch_size=2)
+
+    assert [score.tokens for score in scores] == [8, 8, 4]
+    for (context, continuation), score in zip(windows, scores, strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([(context + continuation)[:-1]])).logits[0].double()
+        picked = torch.log_softmax(logits[len(context) - 1 :], -1)[range(len(continuation)), continuation]
+        assert score.nll_sum == pytest.approx(-float(picked.sum()), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,11 @@ TEXTS = [{"text": f"The word number {number} is here."} for number in range(5)]
 PROMPTS = [{"prompt": "Say a word.", "reference": "word", "expect": "comply"}, {"prompt": "And another?"}]
 
 
+def texts_of(count: int) -> list[dict[str, str]]:
+    """Texts that no suite of another size has."""
+    return [{"text": f"Text {number} of the {count} texts."} for number in range(count)]
+
+
 def run(runner: Runner, node: ScoreNode, inputs: dict[str, Artifact] | None = None) -> Path:
     """Runs the stage to its end and gives the directory with its parts."""
     ctx = runner.context()
@@ -127,9 +132,10 @@ class Interrupted(BaseException):
 
 
 def test_an_interrupted_run_continues_with_the_suite_it_had_not_finished(runner: Runner, tmp_path: Path) -> None:
-    suites = [runner.suite(CHOICES[:n], name=f"suite{n}") for n in (2, 3, 4)]
+    suites = [runner.suite(texts_of(n), name=f"suite{n}", kind="perplexity", primary_metric="nll") for n in (2, 3, 4)]
     unbroken = rows(run(runner, runner.node(*suites)))
     runner.work_dir = tmp_path / "work2"
+    (runner.project / ".workbench" / "scores").rename(tmp_path / "scores-of-the-unbroken-run")
 
     class Cut(list[Event]):
         def append(self, event: Event) -> None:
@@ -148,7 +154,11 @@ def test_an_interrupted_run_continues_with_the_suite_it_had_not_finished(runner:
 
     assert resumed == unbroken
     assert {name: (runner.work_dir / name).stat().st_mtime_ns for name in finished} == stamps
-    assert runner.messages() == [f"suite suite{n}: kept from the interrupted attempt" for n in (2, 3)]
+    assert runner.messages() == [
+        "suite suite2: kept from the interrupted attempt",
+        "suite suite3: kept from the interrupted attempt",
+        "suite suite4: 1 of 2 batches from the score cache",
+    ]
     scored = [event for event in runner.events if isinstance(event, NodeProgress) and event.done not in (2, 5)]
     assert {event.message for event in scored} == {"suite4"}, "no batch of a finished suite was computed again"
 
@@ -158,6 +168,7 @@ def test_a_run_killed_at_any_suite_ends_in_the_same_rows(runner: Runner, tmp_pat
     suites = [runner.suite(CHOICES[:n], name=f"suite{n}") for n in (2, 3, 4)]
     node = runner.node(*suites)
     unbroken = rows(run(runner, node))
+    (runner.project / ".workbench" / "scores").rename(tmp_path / "scores-of-the-unbroken-run")
     program = """
 import os, signal, sys
 from pathlib import Path
@@ -206,7 +217,7 @@ def test_limit_takes_documents_from_the_start(runner: Runner) -> None:
 
 
 def test_cancelling_stops_within_a_suite_and_keeps_the_finished_ones(runner: Runner) -> None:
-    suites = [runner.suite(CHOICES, name="one"), runner.suite(CHOICES, name="two")]
+    suites = [runner.suite(texts_of(5), name=name, kind="perplexity", primary_metric="nll") for name in ("one", "two")]
     runner.cancel_at = "two"
 
     assert isinstance(STAGE.run(runner.node(*suites), {}, runner.context()), Cancelled)

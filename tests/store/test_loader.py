@@ -23,7 +23,7 @@ from workbench.core.errors import IncompleteError
 from workbench.core.events import RunFinished, RunStarted
 from workbench.core.parts import write_text
 from workbench.core.paths import Project
-from workbench.core.records import CurvePoint, ScoreRow
+from workbench.core.records import CurvePoint, HumanRating, ScoreRow, contest_id
 from workbench.store.connection import IndexDamaged, reading
 from workbench.store.loader import (
     AlreadyLoaded,
@@ -297,3 +297,30 @@ def test_what_earlier_loaders_left_is_caught_up_and_what_cannot_be_read_is_named
     assert ["curve.jsonl" in problem for problem in loaded.problems] == [True]
     assert pending(project.index, project) == (artifact(project, "train"),)
     assert query(project.index, "SELECT count(*) FROM artifacts").rows == ((7,),)
+
+
+def test_ratings_are_rows_of_their_own_and_lines_that_are_none_are_named(project: Project) -> None:
+    rating = HumanRating(
+        suite="prompts",
+        doc_hash="d" * 16,
+        before="base@nf4",
+        after="candidate",
+        prompt="Capital of Peru?",
+        before_output="Quito",
+        after_output=HOSTILE,
+        rater="ada",
+        verdict="after",
+        shown_first="before",
+    )
+    withdrawn = rating.model_copy(update={"verdict": "withdrawn"})
+    path = project.decisions / "ratings.jsonl"
+    path.write_text(f"{rating.model_dump_json()}\nno rating\n{withdrawn.model_dump_json()}\n", encoding="utf-8")
+    loaded = load_decisions(project.index, project.decisions)
+    assert isinstance(loaded, Loaded) and loaded.problems == (f"{path}:2: is no rating; it was left out",)
+    rows = query(project.index, "SELECT contest, position, rater, verdict, after_output FROM ratings ORDER BY 2").rows
+    contest = contest_id(rating.prompt, rating.before_output, rating.after_output)
+    assert rows == ((contest, 1, "ada", "after", HOSTILE), (contest, 3, "ada", "withdrawn", HOSTILE))
+    assert query(project.index, "SELECT count(*) FROM decisions").rows == ((1,),)
+    load_decisions(project.index, project.decisions)
+    rebuilt = rebuild(project)
+    assert (rebuilt.rows["ratings"], rebuilt.decisions) == (2, 1)

@@ -18,6 +18,7 @@ from training_run import TrainingRun, training_records
 
 from workbench.core.config import ModelConfig, TrainConfig
 from workbench.core.methods import METHODS
+from workbench.core.nodes import TrainNode
 from workbench.models.adapter_files import CONFIG, WEIGHTS, AdapterNote
 from workbench.models.likelihood import continuation_nll
 from workbench.models.loading import load
@@ -47,14 +48,16 @@ def _train(model_dir: Path, method: str, precision: str, place: Path) -> Trained
     from workbench.train.checkpointed import named_trained
     from workbench.train.export import START, write_adapter, write_sham
     from workbench.train.group import ALONE
+    from workbench.train.objectives.registry import Job
     from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_sft
 
     chosen: dict[str, Any] = {"method": method, "rank": 4, "max_steps": STEPS, "batch_size": 4}
     settings = TrainConfig(**chosen, dropout=0.0, warmup_steps=0, learning_rate=1e-2)
-    loaded = load(ModelConfig(ref=str(model_dir), max_length=64), precision, place)  # type: ignore[arg-type]
+    node = TrainNode(train=settings, model=ModelConfig(ref=str(model_dir), max_length=64), seed=0)
+    loaded = load(node.model, precision, place)  # type: ignore[arg-type]
     log = StepLog(lambda point, speed: None, lambda: False)
-    trainer = build_sft(loaded, training_records(), settings, 0, place, log)
+    trainer = build_sft(Job(node, loaded, training_records(), place, place, log))
     trainer.join(ALONE)
     before = {name: parameter.detach().clone() for name, parameter in named_trained(trainer.model)}
     log.resume([])
@@ -176,13 +179,14 @@ def test_interrupted_run_ends_in_the_same_files_whatever_the_method(
 def test_second_matrices_learn_faster_by_the_ratio_of_lora_plus(
     make_run: Callable[..., TrainingRun], tmp_path: Path
 ) -> None:
+    from workbench.train.objectives.registry import Job
     from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_sft
 
     run = make_run("run", method="lora+", learning_rate=1e-4, loraplus_ratio=8)
     loaded = load(run.config.model, "nf4", tmp_path)
     log = StepLog(lambda point, speed: None, lambda: False)
-    trainer = build_sft(loaded, run.records, run.config.train, 0, tmp_path, log)
+    trainer = build_sft(Job(run.config, loaded, run.records, tmp_path, tmp_path, log))
     optimizer = trainer.create_optimizer()
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     trained = [(group["lr"], parameter) for group in optimizer.param_groups for parameter in group["params"]]
@@ -215,13 +219,14 @@ def test_penalty_of_adalora_is_what_peft_adds_to_a_loss_of_its_own(
     make_run: Callable[..., TrainingRun], tmp_path: Path
 ) -> None:
     from workbench.train.methods import penalty
+    from workbench.train.objectives.registry import Job
     from workbench.train.step_log import StepLog
     from workbench.train.trainer import build_sft
 
     run = make_run("run", method="adalora", precision="fp32", dropout=0.0)
     loaded = load(run.config.model, "fp32", tmp_path)
     log = StepLog(lambda point, speed: None, lambda: False)
-    model = build_sft(loaded, run.records, run.config.train, 0, tmp_path, log).model.eval()
+    model = build_sft(Job(run.config, loaded, run.records, tmp_path, tmp_path, log)).model.eval()
     ids = torch.arange(2, 30)[None]
     with torch.no_grad():
         with_penalty = float(model(input_ids=ids, labels=ids).loss)

@@ -178,7 +178,7 @@ def test_judge_that_is_away_or_out_of_budget_stops_the_training(
             reward(RECORDS, ["odd"] * 20)
         short = grpo_node("any", JUDGED, endpoint=judge_at(server.url, max_requests=8))
         (reward,) = make_rewards(short, tmp_path, lambda message: None)
-        with pytest.raises(IncompleteError, match="budget is used up"):
+        with pytest.raises(IncompleteError, match=r"stopped at the budget: 8 of 8 requests; .* are left"):
             reward(RECORDS, [f"other {number}" for number in range(20)])
 
 

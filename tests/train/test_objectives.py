@@ -25,7 +25,7 @@ from workbench.core.events import NodeMetric
 from workbench.core.objectives import OBJECTIVES
 from workbench.core.records import Record
 from workbench.core.stage import Done
-from workbench.models.chat import encode_record
+from workbench.models.chat import NO_LIMIT, encode_record
 from workbench.models.loading import load, load_tokenizer
 from workbench.train.validation import held_back
 
@@ -252,7 +252,7 @@ def test_long_documents_lose_no_token_and_repeat_none(tiny_model_dir: Path) -> N
     tokenizer = load_tokenizer(ModelConfig(ref=str(tiny_model_dir)), Path())
     for length in (8, 17, 96, 5000):
         for record in documents(3):
-            whole = encode_record(tokenizer, record, 1 << 40, None)
+            whole = encode_record(tokenizer, record, NO_LIMIT, None)
             rows = encode_windows(tokenizer, [record], length, None).rows
             learned = [label for row in rows for label in row.labels[1:]]
             assert learned == whole.input_ids[1:]
@@ -384,7 +384,7 @@ def test_reward_model_rates_as_it_was_trained_and_refuses_to_answer(
     node = tiny_train_node(tiny_model_dir, objective="reward")
     stock = load(node.model, "nf4", tmp_path, rates=True)
     model = PeftModel.from_pretrained(stock.model, str(adapter)).eval()
-    ids = encode_record(stock.tokenizer, records[3], 1 << 40, None).input_ids
+    ids = encode_record(stock.tokenizer, records[3], NO_LIMIT, None).input_ids
     with torch.no_grad():
         value = float(model(input_ids=torch.tensor([ids])).logits[0, 0])
     assert better[3] == pytest.approx(value, abs=0.02)  # a row alone and in a padded batch, in bf16

@@ -10,19 +10,23 @@ from typing import Any
 
 import pytest
 from sample_project import RUN
+from scripted_chat import DUET, Scripted
 from textual.screen import Screen
 from textual.widgets import Input
 
 from workbench.core.paths import Project
 from workbench.tui.actions import ACTIONS, SCREEN_TITLES, Action, ScreenName, actions_on, help_table, shown_keys
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.screens.chat import ChatScreen
 from workbench.tui.screens.clusters import ClustersScreen
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.confirm import ConfirmScreen
 from workbench.tui.screens.data import DataScreen
 from workbench.tui.screens.help import HelpScreen, help_text
 from workbench.tui.screens.home import HomeScreen
+from workbench.tui.screens.note import NoteScreen
 from workbench.tui.screens.pair import PairScreen
+from workbench.tui.screens.rate import RateScreen
 from workbench.tui.screens.record import RecordScreen
 from workbench.tui.screens.restore import RestoreScreen
 from workbench.tui.screens.run import RunScreen
@@ -42,6 +46,9 @@ SCREENS: dict[ScreenName, type[Any]] = {
     "clusters": ClustersScreen,
     "pair": PairScreen,
     "restore": RestoreScreen,
+    "rate": RateScreen,
+    "note": NoteScreen,
+    "chat": ChatScreen,
     "help": HelpScreen,
 }
 
@@ -98,6 +105,14 @@ async def at(pilot: Any, screen: ScreenName, until: Callable[..., Any]) -> Scree
             await pilot.press("enter", "enter")
     elif screen == "restore":
         app.push_screen(RestoreScreen("0a1b2c3d4e5f6071", "a poem"))
+    elif screen == "rate":
+        app.open_run(RUN)
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.is_mounted)
+        await pilot.press("v")
+    elif screen == "note":
+        app.push_screen(NoteScreen(""))
+    elif screen == "chat":
+        app.push_screen(ChatScreen(DUET, Scripted(stays=False)))
     elif screen == "help":
         await pilot.press("question_mark")
     elif screen == "start":

@@ -15,13 +15,17 @@ from workbench.cli.commands import (
     ablate,
     adapters,
     advise,
+    chat,
     configure,
     curate,
     iterate,
+    judge,
     maintain,
+    rate,
     restore,
     results,
     run,
+    serve,
     suites,
     sweep,
     train,
@@ -73,7 +77,11 @@ adapters.register(app)
 advise.register(app)
 results.register(app)
 suites.register(app)
+judge.register(app)
+rate.register(app)
+chat.register(app)
 configure.register(app)
+serve.register(app)
 maintain.register(app)
 tui.register(app)
 

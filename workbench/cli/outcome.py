@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from workbench.cli import output
 
 if TYPE_CHECKING:
+    from workbench.core.ablation_results import Ablation
     from workbench.core.iteration import Iteration
     from workbench.core.paths import Project
-    from workbench.core.results import Ablation
     from workbench.core.sweep_results import Sweep
     from workbench.loop.forecast import Forecast
     from workbench.loop.plan import Plan
@@ -82,30 +82,34 @@ def show_result(result: RunResult, *, json: bool) -> None:
             }
         )
         return
-    if result.status == "completed" and ablation is not None:
+    if result.status != "completed":
+        output.say(f"{result.status}: {result.message}")
+    elif (rendered := _rendered(ablation, iteration, sweep)) is not None:
+        output.print_text(f"{rendered}\n\nanswer: {result.message}\nreport: {result.report}")
+    elif result.verdict is not None:
+        output.print_text(_verdict_text(result))
+
+
+def _rendered(ablation: Ablation | None, iteration: Iteration | None, sweep: Sweep | None) -> str | None:
+    """The tables of what was asked for beside a verdict; None if nothing was."""
+    if ablation is not None:
         from workbench.compare.ablation_text import render_ablation
 
-        output.print_text(f"{render_ablation(ablation)}\n\nanswer: {ablation.headline}")
-        output.print_text(f"report: {result.report}")
-    elif result.status == "completed" and iteration is not None:
+        return render_ablation(ablation)
+    if iteration is not None:
         from workbench.loop.iterate_text import render_iteration
 
-        output.print_text(f"{render_iteration(iteration)}\n\nanswer: {iteration.headline}")
-        output.print_text(f"report: {result.report}")
-    elif result.status == "completed" and sweep is not None:
+        return render_iteration(iteration)
+    if sweep is not None:
         from workbench.compare.sweep_text import render_sweep
 
-        output.print_text(f"{render_sweep(sweep)}\n\nanswer: {result.message}")
-        output.print_text(f"report: {result.report}")
-    elif result.status == "completed" and result.verdict is not None:
-        output.print_text(_verdict_text(result))
-    elif result.status != "completed":
-        output.say(f"{result.status}: {result.message}")
+        return render_sweep(sweep)
+    return None
 
 
 def _ablation(result: RunResult) -> Ablation | None:
+    from workbench.core.ablation_results import Ablation
     from workbench.core.parts import read_model
-    from workbench.core.results import Ablation
     from workbench.loop.plan import ABLATION
 
     artifact = result.artifacts.get(ABLATION)

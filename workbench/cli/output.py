@@ -32,6 +32,11 @@ def say(text: str) -> None:
     sys.stderr.write(text.rstrip("\n") + "\n")
 
 
+def flush() -> None:
+    """Hands over what was printed, for commands that go on."""
+    sys.stdout.flush()
+
+
 def print_error(error: WorkbenchError, *, as_json: bool) -> None:
     """The message on standard error and, with --json, as the one document on standard output."""
     say(f"error: {error}")

@@ -16,6 +16,7 @@ import typer
 
 from workbench.cli import output
 from workbench.cli.outcome import show_plan, show_result
+from workbench.core.commands import ABLATE, DEMO, ITERATE, RESUMABLE, RUN, SWEEP
 
 if TYPE_CHECKING:
     from workbench.core.config import LoopConfig
@@ -28,12 +29,6 @@ RunId = Annotated[str | None, typer.Option("--run-id", hidden=True)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and what is cached; write nothing.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start in the background and print the run's id.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-
-DEMO = "workbench demo"
-RUN = "workbench run"
-ABLATE = "workbench ablate"
-ITERATE = "workbench iterate"
-SWEEP = "workbench sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def make_request(
 ) -> Request:
     """Where the configuration of a run comes from; UsageError if there is none."""
     from workbench.core.errors import UsageError
-    from workbench.loop.runs import RESUMABLE, continuation, read_run, run_directory
+    from workbench.loop.runs import continuation, read_run, run_directory
     from workbench.loop.settings import PROJECT_FILE
 
     if resume is not None:

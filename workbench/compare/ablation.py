@@ -12,22 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from workbench.compare.ablation_answer import answer
 from workbench.compare.ablation_text import render_ablation_markdown
 from workbench.compare.pairs import Arm
-from workbench.compare.seeded_suites import Rules, compare_seeds, level, named_arm
+from workbench.compare.rows import primary_filter
+from workbench.compare.seeded_suites import Rules, compare_seeds, named_arm
 from workbench.compare.statistics.multiplicity import holm
-from workbench.core.nodes import AblationArmsNode, AblationNode
-from workbench.core.parts import read_model, write_model, write_text
-from workbench.core.results import (
+from workbench.core.ablation_results import (
     AblationArms,
     AblationLevel,
     AblationPair,
     AblationRows,
     ArmSize,
-    MixSummary,
     SeededSuite,
 )
+from workbench.core.nodes import AblationArmsNode, AblationNode
+from workbench.core.parts import read_model, write_model, write_text
+from workbench.core.results import MixSummary
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome
 from workbench.core.suites import Suite
 
@@ -122,7 +125,17 @@ def _levels(suite: Suite, arms: Mapping[AblationRows, Sequence[Arm]], base: Arm)
     """Score of every arm, for orientation; the differences have the intervals."""
     found = []
     for name, members in (*arms.items(), ("base", (base,))):
-        by_seed = [value for arm in members if (value := level(suite, arm)) is not None]
+        by_seed = [value for arm in members if (value := _level(suite, arm)) is not None]
         if by_seed:
             found.append(AblationLevel(arm=name, value=sum(by_seed) / len(by_seed), by_seed=tuple(by_seed)))
     return tuple(found)
+
+
+def _level(suite: Suite, arm: Arm) -> float | None:
+    """The arm's score on the suite in the metric's own direction; None if nothing was scored."""
+    filters = {name for owner, name in arm.columns if owner == suite.name}
+    found = arm.columns.get((suite.name, primary_filter(suite, filters)))
+    if found is None or np.isnan(found.values).all():
+        return None
+    scored = ~np.isnan(found.values)
+    return float(np.average(found.values[scored], weights=found.weights[scored]))

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from workbench.compare import seeded_words as words
-from workbench.core.errors import ExitCode
-from workbench.core.nodes import AblationNode
-from workbench.core.results import (
+from workbench.core.ablation_results import (
     Ablation,
     AblationArms,
     AblationLevel,
@@ -19,6 +17,8 @@ from workbench.core.results import (
     AblationState,
     SeededSuite,
 )
+from workbench.core.errors import ExitCode
+from workbench.core.nodes import AblationNode
 
 _FEW_SEEDS = 3
 

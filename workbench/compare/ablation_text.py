@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from workbench.compare import seeded_words as words
 from workbench.compare.tables import Row, aligned, plain, table
-from workbench.core.results import Ablation, AblationPair, SeededSuite
+from workbench.core.ablation_results import Ablation, AblationPair, SeededSuite
 from workbench.core.wire import printable
 
 

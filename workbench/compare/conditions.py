@@ -3,6 +3,7 @@
 base@nf4 and candidate, purpose "candidate":  the adapter may differ, compute_dtype may not
 base and base@nf4, purpose "quantisation":    the precision may differ, nothing else
 base@nf4 and noise, purpose "noise":          the batch size may differ, nothing else
+candidate and exported, purpose "export":     model, adapter and precision may differ, the tokenizer may not
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from workbench.core.results import ArmInfo
 _SUITE = "suite:"
 _SHOWN_CHARS = 60
 _MAY_DIFFER: Mapping[str, frozenset[str]] = {
-    "candidate": frozenset({"model", "adapter"}),
+    "candidate": frozenset({"model", "adapter", "tokenizer"}),
     "sham": frozenset({"adapter"}),
     "noise": frozenset({"batch size"}),
     "quantisation": frozenset({"precision"}),
     "prompt": frozenset({"prompt"}),
-    "other": frozenset({"model", "adapter"}),
+    "export": frozenset({"model", "adapter", "precision"}),
+    "other": frozenset({"model", "adapter", "tokenizer"}),
     "precision sweep": frozenset({"model", "adapter", "precision"}),
 }
 

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from workbench.compare.pairs import ComparedPair, FlippedDocument
 from workbench.core.records import Flip, ScoreRow
+from workbench.core.results import PairComparison
 
+_NAMED = 5
+"""Lost items that a comparison names."""
 RowKey = tuple[str, str, str, str, str, int]
 """Suite, task, filter, metric, document hash, occurrence."""
 
@@ -53,6 +56,19 @@ def flips(compared: Iterable[ComparedPair], rows: Mapping[str, Mapping[RowKey, S
                 before_output=before.output,
                 after_output=after.output,
             )
+
+
+def with_must_pass(result: PairComparison, found: ComparedPair, rows: Mapping[RowKey, ScoreRow]) -> PairComparison:
+    """The pair with the prompts of items that may not fail and were forgotten; `rows` are the arm's before."""
+    lost: dict[str, list[str]] = {}
+    for flip in sorted(found.flips, key=lambda flip: flip.key):
+        if flip.kind == "forgotten" and (row := rows[_row_key(flip)]).must_pass:
+            lost.setdefault(flip.suite, []).append(row.prompt or row.doc_hash)
+    suites = (
+        suite.model_copy(update={"must_pass_lost": tuple(lost.get(suite.suite, ())[:_NAMED])})
+        for suite in result.suites
+    )
+    return result.model_copy(update={"suites": tuple(suites)}) if lost else result
 
 
 def _row_key(flip: FlippedDocument) -> RowKey:

@@ -19,6 +19,9 @@ ASSUMED_NATS_SD = 0.25
 ASSUMED_WIN_SD = 0.40
 """Standard deviation over documents of the judged preference; 0.5 without any tie."""
 
+_BYTES_PER_TOKEN = 4
+"""Of English text, roughly."""
+
 
 def refuse_small_margins(
     suites: Sequence[Suite],
@@ -51,8 +54,11 @@ def refuse_small_margins(
 
 def _spread(suite: Suite, flip_rate: float, nats_sd: float) -> tuple[float, str]:
     """Standard deviation of a document's difference, and the words for what it rests on."""
-    if suite.kind == "perplexity":
+    if suite.counts_tokens:
         return nats_sd, f"if the difference varies by {nats_sd:g} nats per token between documents"
+    if suite.primary_metric == "bits_per_byte":
+        bits_sd = nats_sd / math.log(2) / _BYTES_PER_TOKEN
+        return bits_sd, f"if the difference varies by {bits_sd:.2g} bits per byte between documents"
     if suite.kind == "judge":
         return ASSUMED_WIN_SD, f"if the preference varies by {ASSUMED_WIN_SD:g} between documents"
     return math.sqrt(flip_rate), f"if {flip_rate:.0%} of the answers change"
@@ -69,4 +75,6 @@ def _sentence(suite: Suite, n: int, effect: float, assumption: str) -> str:
 
 
 def _size(suite: Suite, value: float) -> str:
-    return f"{value:.3g} nats per token" if suite.kind == "perplexity" else f"{value * 100:.3g} points"
+    if suite.counts_tokens:
+        return f"{value:.3g} nats per token"
+    return f"{value:.3g} bits per byte" if suite.primary_metric == "bits_per_byte" else f"{value * 100:.3g} points"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench.compare.flips import flips, pick_rows, wanted_rows
+from workbench.compare.flips import flips, pick_rows, wanted_rows, with_must_pass
 from workbench.compare.gain import Settings
 from workbench.compare.pairs import Arm, ComparedPair, compare_pair, other_filters, with_noise
 from workbench.compare.rows import read_columns
@@ -13,7 +13,7 @@ from workbench.core.errors import IncompleteError
 from workbench.core.nodes import CompareNode
 from workbench.core.parts import read_model, read_rows, write_model, write_rows
 from workbench.core.records import Judgment, ScoreRow
-from workbench.core.results import ArmInfo, Comparison, JudgeTrust, PairComparison
+from workbench.core.results import ArmInfo, Comparison, JudgeFindings, JudgeTrust, PairComparison
 from workbench.core.stage import Artifact, Cancelled, Context, Done, Inputs, Outcome, Summary
 from workbench.core.suites import Suite
 
@@ -30,7 +30,7 @@ def compare_run(config: CompareNode, inputs: Inputs, ctx: Context) -> Outcome:
             return Cancelled()
         ctx.progress(done, len(names) + len(config.compare.pairs), "steps", f"reading {name}")
         arms[name] = read_arm(name, artifacts[name], config.suites)
-    judgments, trust = _judgments(inputs)
+    judgments, trust, findings = _judgments(inputs)
     policy = policy_of(config)
     compared: list[ComparedPair] = []
     for done, pair in enumerate(config.compare.pairs):
@@ -39,18 +39,22 @@ def compare_run(config: CompareNode, inputs: Inputs, ctx: Context) -> Outcome:
         steps = (len(names) + done, len(names) + len(config.compare.pairs))
         ctx.progress(*steps, "steps", f"{pair.before} against {pair.after}")
         compared.append(compare_pair(pair, arms, config.suites, judgments, policy))
-    results = _with_noise_floor(compared)
-    comparison = Comparison(
-        confidence=config.compare.confidence,
-        pairs=tuple(results),
-        judge=trust,
-        not_run=(*config.not_run, *_not_compared(config, arms, results)),
-    )
-    _warn(comparison, ctx)
     wanted = wanted_rows(compared)
     texts = {
         name: pick_rows(read_rows(artifacts[name].part("samples.jsonl"), ScoreRow), wanted[name]) for name in names
     }
+    results = [
+        with_must_pass(result, found, texts[found.pair.before])
+        for result, found in zip(_with_noise_floor(compared), compared, strict=True)
+    ]
+    comparison = Comparison(
+        confidence=config.compare.confidence,
+        pairs=tuple(results),
+        judge=trust,
+        judged=findings,
+        not_run=(*config.not_run, *_not_compared(config, arms, results)),
+    )
+    _warn(comparison, ctx)
     flip_count = write_rows(ctx.out_dir / "flips.jsonl", flips(compared, texts))
     write_model(ctx.out_dir / "comparison.json", comparison)
     return Done(_summary(results, flip_count))
@@ -79,13 +83,16 @@ def _artifact(inputs: Inputs, arm: str) -> Artifact:
     return artifact
 
 
-def _judgments(inputs: Inputs) -> tuple[list[Judgment], JudgeTrust | None]:
+def _judgments(inputs: Inputs) -> tuple[list[Judgment], JudgeTrust | None, JudgeFindings | None]:
     artifact = inputs.get(_JUDGE)
     if artifact is None or not artifact.part("judgments.jsonl").is_file():
-        return [], None
-    trust = artifact.part("trust.json")
-    judgments = list(read_rows(artifact.part("judgments.jsonl"), Judgment))
-    return judgments, read_model(trust, JudgeTrust) if trust.is_file() else None
+        return [], None, None
+    trust, findings = artifact.part("trust.json"), artifact.part("findings.json")
+    return (
+        list(read_rows(artifact.part("judgments.jsonl"), Judgment)),
+        read_model(trust, JudgeTrust) if trust.is_file() else None,
+        read_model(findings, JudgeFindings) if findings.is_file() else None,
+    )
 
 
 def _with_noise_floor(compared: Sequence[ComparedPair]) -> list[PairComparison]:

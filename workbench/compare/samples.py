@@ -24,7 +24,12 @@ from workbench.core.suites import Documents, Suite, SuiteKind
 if TYPE_CHECKING:
     from workbench.compare.pairs import Arm
 
-_KINDS_BY_METRIC: dict[str, SuiteKind] = {"nll": "perplexity", "pass": "safety"}
+_KINDS_BY_METRIC: dict[str, SuiteKind] = {
+    "nll": "perplexity",
+    "bits_per_byte": "perplexity",
+    "kl": "kl",
+    "pass": "safety",
+}
 
 
 def compare_arms(

@@ -21,12 +21,13 @@ from workbench.compare.pairs import Arm
 from workbench.compare.rows import Column, column, primary_filter
 from workbench.compare.run import read_arm
 from workbench.compare.seeds import SeededGain, SeededScores, seeded_gain
-from workbench.compare.suite import LOWER_IS_BETTER, Scale
+from workbench.compare.suite import Scale
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.config import CompareConfig
 from workbench.core.errors import IncompleteError
-from workbench.core.results import Interval, SeededSuite
+from workbench.core.results import Interval
 from workbench.core.stage import Inputs
-from workbench.core.suites import Suite
+from workbench.core.suites import LOWER_IS_BETTER, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +184,6 @@ def _obstacles(suite: Suite, aligned: Aligned, max_failed_fraction: float) -> li
         found.append(f"{aligned.failed} of {aligned.n} documents failed, more than {max_failed_fraction:.1%} may")
     if aligned.unpaired > max_failed_fraction * (aligned.n + aligned.unpaired):
         found.append(f"{aligned.unpaired} documents are missing in some arm or seed, {aligned.n} are in all")
-    if suite.kind == "perplexity" and not aligned.same_weights:
+    if suite.counts_tokens and not aligned.same_weights:
         found.append("the arms count different numbers of tokens: nats per token are not comparable")
     return found
-
-
-def level(suite: Suite, arm: Arm) -> float | None:
-    """The arm's score on the suite in the metric's own direction; None if nothing was scored."""
-    filters = {name for owner, name in arm.columns if owner == suite.name}
-    found = arm.columns.get((suite.name, primary_filter(suite, filters)))
-    if found is None or np.isnan(found.values).all():
-        return None
-    scored = ~np.isnan(found.values)
-    return float(np.average(found.values[scored], weights=found.weights[scored]))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from workbench.core.results import AblationLevel, Interval, SeededSuite
+from workbench.core.ablation_results import AblationLevel, SeededSuite
+from workbench.core.results import Interval
 
 _SHARES = ("accuracy", "win_rate")
 _UNITS = {"accuracy": " points", "win_rate": " points", "nats_per_token": " nats per token", "score": ""}

@@ -19,11 +19,7 @@ from workbench.compare.statistics.effect import detectable_effect, documents_nee
 from workbench.compare.statistics.estimates import Estimate, Flags, Floats
 from workbench.compare.statistics.transitions import Transitions, transitions
 from workbench.core.results import Interval, SuiteComparison
-from workbench.core.suites import Suite
-
-LOWER_IS_BETTER = frozenset(
-    {"nll", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter"}
-)
+from workbench.core.suites import LOWER_IS_BETTER, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +93,13 @@ class Scale:
         sign = -1 if suite.primary_metric in LOWER_IS_BETTER else 1
         if suite.kind == "judge":
             return Scale("win_rate", False, 1, 0.5)
-        if suite.kind == "perplexity":
+        if suite.counts_tokens:
             return Scale("nats_per_token", False, sign, None)
         both = np.concatenate([before, after])
         if np.all((both == 0) | (both == 1)):
             return Scale("accuracy", True, sign, 1.0)
-        return Scale("score", False, sign, 1.0 if both.min() >= 0 and both.max() <= 1 else None)
+        is_share = suite.primary_metric != "bits_per_byte" and both.min() >= 0 and both.max() <= 1
+        return Scale("score", False, sign, 1.0 if is_share else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,7 @@ def _obstacles(suite: Suite, paired: Paired, policy: Policy) -> list[str]:
             found.append(f"{failed} of {n} documents failed {name}, more than {policy.max_failed_fraction:.1%} may")
     if paired.unpaired > policy.max_unpaired_fraction * (n + paired.unpaired):
         found.append(f"{paired.unpaired} documents were scored in one arm alone, {n} in both")
-    if suite.kind == "perplexity" and not paired.same_weights:
+    if suite.counts_tokens and not paired.same_weights:
         found.append("the arms count different numbers of tokens: nats per token of two tokenizers are not comparable")
     return found
 

@@ -23,9 +23,10 @@ from workbench.compare.statistics.multiplicity import holm
 from workbench.compare.suite import Scale
 from workbench.compare.sweep_answer import Measured, answer, comparable_arms
 from workbench.compare.sweep_text import render_sweep_markdown
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.nodes import SweepNode, SweptArm
 from workbench.core.parts import read_model, write_model, write_text
-from workbench.core.results import SeededSuite, TrainSummary
+from workbench.core.results import TrainSummary
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome
 from workbench.core.suites import Suite
 from workbench.core.sweep_results import SplitHalf

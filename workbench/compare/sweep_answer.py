@@ -15,9 +15,10 @@ from typing import Any
 from workbench.compare import seeded_words as words
 from workbench.compare.statistics.best import shortfalls
 from workbench.compare.statistics.estimates import Estimate
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.errors import ExitCode
 from workbench.core.nodes import SweepNode
-from workbench.core.results import Interval, SeededSuite
+from workbench.core.results import Interval
 from workbench.core.sweep_results import SplitHalf, Sweep, SweepArm, SweepArmState, SweepState
 
 _FEW_SEEDS = 3

@@ -55,7 +55,7 @@ def render_sweep_markdown(sweep: Sweep) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def letter(place: int) -> str:
+def _letter(place: int) -> str:
     """Mark of an arm in the plot: a to z, then `+`."""
     return _LETTERS[place] if place < len(_LETTERS) else "+"
 
@@ -99,7 +99,7 @@ def _row(sweep: Sweep, place: int, arm: SweepArm) -> Row:
             _behind(sweep, arm),
         )
     return (
-        f"{letter(place)} {arm.name}{front}",
+        f"{_letter(place)} {arm.name}{front}",
         arm.state,
         *known,
         "-" if arm.worst_loss is None else f"{_plain(arm.worst_loss)} x {arm.worst_suite}",
@@ -170,7 +170,7 @@ def plot(sweep: Sweep) -> list[str]:
     for x, y in dots:
         grid[_cell(y, upwards, _HEIGHT)][_cell(x, across, _WIDTH)] = "."
     for place, (x, y) in means.items():
-        grid[_cell(y, upwards, _HEIGHT)][_cell(x, across, _WIDTH)] = letter(place)
+        grid[_cell(y, upwards, _HEIGHT)][_cell(x, across, _WIDTH)] = _letter(place)
     labels = {_HEIGHT - 1: upwards[1], 0: upwards[0], margin_row: 1.0}
     lines = [
         f"  {_plain(labels[row]) if row in labels else '':>6} {''.join(grid[row])}".rstrip()

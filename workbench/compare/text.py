@@ -54,10 +54,27 @@ def _block(pair: PairComparison, verdict: PairVerdict | None, confidence: float)
     found = {} if verdict is None else {entry.suite: entry for entry in verdict.suites}
     header = f"{confidence * 100:g}% CI"
     yield from _aligned([_row(suite, found.get(suite.suite), header) for suite in pair.suites])
+    yield from _unread(pair.suites)
     if pair.purpose == "candidate" and pair.comparable and verdict is not None:
         for entry in verdict.suites:
             if entry.state in ("regressed", "not comparable", "not informative", "inconclusive"):
                 yield f"  {_clean(entry.suite)}: {_clean(entry.reason)}"
+
+
+def _unread(suites: Sequence[SuiteComparison]) -> Iterator[str]:
+    """Where answers could not be read: how many, and the change among those that could be in both arms."""
+    for suite in suites:
+        if not suite.unparsed_before and not suite.unparsed_after:
+            continue
+        counts = f"{suite.unparsed_before} before and {suite.unparsed_after} after"
+        line = f"  {_clean(suite.suite)}: no answer read from {counts}"
+        if suite.both_parsed is not None:
+            change = _turned(suite, suite.both_parsed)
+            line += (
+                f"; among the {suite.both_parsed_n} readable in both {_number(suite, change.value, sign=True)}"
+                f" ({_limits(suite, change)})"
+            )
+        yield line
 
 
 def _row(suite: SuiteComparison, verdict: SuiteVerdict | None, interval_name: str) -> dict[str, str]:
@@ -96,7 +113,10 @@ def _aligned(rows: Sequence[dict[str, str]]) -> Iterator[str]:
 
 def _change(suite: SuiteComparison) -> Interval:
     """After minus before, in the metric's own direction."""
-    gain = suite.gain
+    return _turned(suite, suite.gain)
+
+
+def _turned(suite: SuiteComparison, gain: Interval) -> Interval:
     return gain if suite.higher_is_better else Interval(value=-gain.value, low=-gain.high, high=-gain.low)
 
 

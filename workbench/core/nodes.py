@@ -115,11 +115,14 @@ class TrainNode(Wire):
 class ScoreNode(Wire):
     """Scores one arm. Inputs: `train` if the arm uses its adapter, `ingest:NAME` of datasets behind suites.
 
-    Gives samples.jsonl (ScoreRow), generations.jsonl (Generation), arm.json (ArmInfo)."""
+    Gives samples.jsonl (ScoreRow), generations.jsonl (Generation), arm.json (ArmInfo), timing.json (ArmTiming)."""
 
     arm: ArmConfig
     """With precision, batch_size and system_prompt filled in."""
     model: ModelConfig
+    """The arm's own, where it names one."""
+    base: ModelConfig | None = None
+    """The loop's model, where the arm has another: their tokenizers must agree, and divergence is measured from it."""
     suites: tuple[Suite, ...]
     suites_dir: str
     seed: int

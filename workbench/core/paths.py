@@ -58,6 +58,11 @@ class Project:
         return self.state / "work"
 
     @property
+    def scores(self) -> Path:
+        """ARM.jsonl: finished batches of scoring, a cache."""
+        return self.state / "scores"
+
+    @property
     def runs(self) -> Path:
         """RUN/{config.yaml, plan.json, events.jsonl, log.txt}."""
         return self.state / "runs"

@@ -247,6 +247,8 @@ class ScoreRow(Wire):
     """Category of the document."""
     cluster: str | None = None
     """Documents with the same cluster are not independent (same passage, same template)."""
+    must_pass: bool = False
+    """A frozen item that may not fail at all."""
     prompt: Text = ""
     target: Text = ""
     output: Text = ""
@@ -267,6 +269,9 @@ class Generation(Wire):
     output: Text
     tokens: int
     finish_reason: Literal["stop", "length", "error"]
+    turns: tuple[Message, ...] = ()
+    """The conversation, where the document has several turns: questions and answers in order. `prompt` and `output`
+    then hold the questions and the answers, joined."""
 
 
 class Judgment(Wire):
@@ -286,6 +291,71 @@ class Judgment(Wire):
     """Preference for `after` between 0 and 1; 0.5 is a tie, None a failure."""
     raw: Text = ""
     error: Text | None = None
+    repeat: int = 0
+    """0 for the first time the question was put, 1 for the next."""
+    model: Text | None = None
+    """Model that answered, by the server's own word; None where the server does not say."""
+
+
+class Grade(Wire):
+    """What the judge gave one answer on one scale, without another answer beside it."""
+
+    suite: str
+    doc_hash: str
+    occurrence: int = 0
+    arm: str
+    judge: str
+    """Model id and address."""
+    prompt_sha256: str
+    """Hash of the scale's wording: another wording is another judge."""
+    scale: str
+    """`helpfulness`, `accuracy`, `format` (1 to 5) or `overall` (1 to 10)."""
+    turn: int = 1
+    """Which answer of a conversation, from 1."""
+    repeat: int = 0
+    score: float | None
+    """On the scale; None if the reply holds no score."""
+    soft: bool = False
+    """Whether the score is the mean over the judge's probabilities of the numbers."""
+    feedback: Text = ""
+    """What the judge said."""
+    error: Text | None = None
+    model: Text | None = None
+
+
+class HumanRating(Wire):
+    """What a person said of two answers to one prompt. It holds the texts, so it stays true whatever the arms become.
+
+    One line of `.workbench/decisions/ratings.jsonl`. The last line of a rater about a contest (`contest_id` of its
+    texts) counts; `withdrawn` takes the earlier one back."""
+
+    schema_version: int = SCHEMA_VERSION
+    suite: str = ""
+    """Empty in a file made elsewhere: then it counts for every suite."""
+    doc_hash: str = ""
+    occurrence: int = 0
+    before: str = ""
+    """Name of the arm before."""
+    after: str = ""
+    prompt: Text
+    reference: Text = ""
+    before_output: Text
+    after_output: Text
+    rater: str
+    """Who rated."""
+    verdict: Literal["before", "after", "tie", "neither", "withdrawn"]
+    """Which answer is better; `tie`: equally good; `neither`: both are bad."""
+    shown_first: Literal["before", "after"] | None = None
+    """Which answer stood first or on the left."""
+    note: Text = ""
+    at: str = ""
+    """UTC, ISO 8601."""
+
+
+def contest_id(prompt: str, before_output: str, after_output: str) -> str:
+    """Names two answers to one prompt by their texts: the same contest has the same id in every run."""
+    content = "\x1f".join(storable(text) for text in (prompt, before_output, after_output))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 class Flip(Wire):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from workbench.core.objectives import Objective
 from workbench.core.records import Text
+from workbench.core.suites import SuiteKind
 from workbench.core.wire import Wire
 
 
@@ -234,7 +235,7 @@ class SuiteComparison(Wire):
     task: str
     filter: str
     metric: str
-    kind: Literal["lm_eval", "perplexity", "judge", "regression", "safety"]
+    kind: SuiteKind
     role: Literal["target", "general", "safety", "anchor"]
     unit: Literal["accuracy", "nats_per_token", "score", "win_rate"]
     gated: bool
@@ -271,6 +272,8 @@ class SuiteComparison(Wire):
     never: int | None = None
     identical: bool
     """Every paired value is equal to the last bit."""
+    must_pass_lost: tuple[Text, ...] = ()
+    """Prompts of frozen items that may not fail and do, the first few of them."""
     noise_flips: int | None = None
     """Flips of the A/A arm on the same documents."""
     noise_gain_sd: float | None = None
@@ -297,15 +300,33 @@ class PairComparison(Wire):
 
     before: str
     after: str
-    purpose: Literal["candidate", "sham", "noise", "quantisation", "prompt", "other"]
+    purpose: Literal["candidate", "sham", "noise", "quantisation", "prompt", "export", "other"]
     comparable: bool
     obstacles: tuple[str, ...] = ()
     """Why the arms cannot be compared: differing conditions, too many failures."""
     suites: tuple[SuiteComparison, ...]
 
 
+class PeopleAgreement(Wire):
+    """How far the judge agrees with people, and people with each other."""
+
+    contests: int
+    """Pairs of answers that people rated."""
+    ratings: int
+    raters: int
+    agreement: Interval
+    """Share of contests where the judge's verdict is that of most people, Wilson interval."""
+    kappa: Interval
+    """Cohen's kappa of judge and people, quadratic weights over before, tie, after; no verdict is the worst
+    disagreement. Bootstrap interval over contests."""
+    alpha: Interval
+    """Krippendorff's alpha of judge and people (interval distances; no verdict is a gap), bootstrap over contests."""
+    among_people: Interval | None = None
+    """Krippendorff's alpha of the people alone, where several rated the same contests: what can be hoped for."""
+
+
 class JudgeTrust(Wire):
-    """May this judge be believed? Measured against a golden set before its verdicts count."""
+    """May this judge be believed? Measured before its verdicts count: against people, or against a golden set."""
 
     judge: str
     golden_set: str
@@ -323,6 +344,78 @@ class JudgeTrust(Wire):
     calls: int
     trusted: bool
     reasons: tuple[str, ...] = ()
+    measured_against: Literal["golden set", "people"] = "golden set"
+    """What decided: people, where they rated enough contests."""
+    people: PeopleAgreement | None = None
+    alpha: Interval | None = None
+    """Krippendorff's alpha against the golden set."""
+    length_correlation: Interval | None = None
+    """Spearman's correlation of preference and difference in length over golden pairs, where length has no merit."""
+    repeats: int = 1
+    repeat_inconsistent: Interval | None = None
+    """Share of questions whose verdict changed between repeats."""
+    models: tuple[str, ...] = ()
+    """Models that answered, by the server's own word."""
+
+
+class ScaleResult(Wire):
+    """One scale: what the judge gave the answers of both arms."""
+
+    scale: str
+    highest: int
+    """The scale goes from 1 to this."""
+    before: Interval
+    after: Interval
+    gain: Interval
+    """Paired difference, t interval over documents."""
+    n: int
+    """Answers graded in both arms."""
+    failed: int
+    """Documents without a score in one arm or the other."""
+    soft: bool
+    """Whether scores are means over the judge's probabilities."""
+
+
+class PoweredRate(Wire):
+    """Win rate from few human labels and many of the judge's (PPI++), with the one from the labels alone beside it."""
+
+    joined: Interval
+    classical: Interval
+    labelled: int
+    unlabelled: int
+    """Documents that the judge alone has judged."""
+    weight: float
+    """How far the judge is followed: 0 not at all, 1 fully."""
+
+
+class JudgeFindings(Wire):
+    """What a trusted judge said of two arms, beyond the verdict per document."""
+
+    before: str
+    after: str
+    judged: int
+    """Documents with a verdict in both orders."""
+    failed: int
+    ties: int
+    win_rate: Interval
+    """Mean over documents, t interval; a verdict that changes with the order is a tie."""
+    standard_error: float
+    """Sample standard deviation of the documents' wins, divided by the root of their number."""
+    soft_win_rate: float
+    """Mean of all preferences, ties not rounded."""
+    position_inconsistent: Interval
+    first_preferred: Interval
+    length_before: float
+    """Mean characters of the answers."""
+    length_after: float
+    length_correlation: Interval | None = None
+    """Spearman's correlation of winning with being longer. A better answer may well be longer."""
+    length_adjusted: Interval | None = None
+    """Win rate at equal length, by logistic regression on tanh(difference / its standard deviation)."""
+    length_note: str = ""
+    """Why there is no length-adjusted rate."""
+    powered: PoweredRate | None = None
+    scales: tuple[ScaleResult, ...] = ()
 
 
 class Comparison(Wire):
@@ -331,112 +424,10 @@ class Comparison(Wire):
     confidence: float
     pairs: tuple[PairComparison, ...]
     judge: JudgeTrust | None = None
+    judged: JudgeFindings | None = None
+    """What the judge said; None where it was not trusted or not asked."""
     not_run: tuple[str, ...] = ()
     """What a reader might expect and was not done, each with the reason."""
-
-
-AblationRows = Literal["all", "filtered", "random", "dropped"]
-
-
-class ArmSize(Wire):
-    """What one arm of an ablation is trained on."""
-
-    arm: AblationRows
-    rows: int
-    """Of the training set; the smallest where seeds differ."""
-    trainable_tokens: int
-    passes: float
-    """Times that training reads each row."""
-
-
-class AblationArms(Wire):
-    """The training sets of an ablation."""
-
-    arms: tuple[ArmSize, ...]
-    warnings: tuple[str, ...] = ()
-    """Arms that are too small to say much."""
-
-
-class AblationLevel(Wire):
-    """One arm on one suite: the score of each seed's adapter, and of the base."""
-
-    arm: str
-    """`all`, `filtered`, `random`, `dropped` or `base`."""
-    value: float
-    """Mean over seeds."""
-    by_seed: tuple[float, ...]
-
-
-class SeededSuite(Wire):
-    """One set of adapters, a seed each, against another or against the base on one suite, over documents and seeds.
-
-    `gain` is after minus before, turned so that positive is better whatever the metric's direction."""
-
-    suite: str
-    metric: str
-    role: Literal["target", "general", "safety", "anchor"]
-    unit: Literal["accuracy", "nats_per_token", "score", "win_rate"]
-    gated: bool
-    margin: float
-    higher_is_better: bool
-    n: int
-    """Documents scored in every arm and seed."""
-    failed: int
-    """Of them, documents that failed in some arm or seed."""
-    obstacles: tuple[str, ...] = ()
-    """Why the suite cannot be compared."""
-    gain: Interval
-    gain_se: float
-    by_seed: tuple[float, ...]
-    """Gain of each seed's pair of adapters."""
-    seed_sd: float
-    """Standard deviation of the gain between seeds, beyond what the documents' noise explains."""
-    seed_share: float
-    """Share of the variance that more seeds would shrink; the rest is up to the documents."""
-    method: str
-    """How the interval was computed."""
-    p_better: float
-    """One-sided p of no gain."""
-    p_better_holm: float
-    """The same, Holm-corrected: over the target suites of an ablation's pair, over the arms of a sweep."""
-    p_worse: float
-    """One-sided p of no loss."""
-    mde: float
-    """Smallest true difference found with 80% power at the level used, with these documents and seeds."""
-
-
-class AblationPair(Wire):
-    """`filtered` against one other arm."""
-
-    before: AblationRows
-    suites: tuple[SeededSuite, ...]
-
-
-AblationState = Literal["help", "hurt", "mixed", "no evidence", "not comparable"]
-
-
-class Ablation(Wire):
-    """Do the filters help? `filtered` against `random`, a random drop of as many tokens, decides."""
-
-    question: str
-    state: AblationState
-    headline: str
-    """One sentence for the top of the report."""
-    reasons: tuple[str, ...]
-    """The numbers that decided, and what limits the answer."""
-    exit_code: int
-    command: str
-    seeds: tuple[int, ...]
-    steps: int
-    confidence: float
-    alpha: float
-    arms: tuple[ArmSize, ...]
-    levels: dict[str, tuple[AblationLevel, ...]]
-    """By suite."""
-    pairs: tuple[AblationPair, ...]
-    """The deciding one first."""
-    limits: tuple[str, ...] = ()
-    """What the numbers do not say."""
 
 
 SuiteState = Literal["not comparable", "not informative", "regressed", "improved", "non-inferior", "inconclusive"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from workbench.core.results import Interval, SeededSuite
+from workbench.core.ablation_results import SeededSuite
+from workbench.core.results import Interval
 from workbench.core.wire import Wire
 
 SweepArmState = Literal["recommended", "among the best", "behind", "no gain", "forgets", "not comparable"]

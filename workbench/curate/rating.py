@@ -96,7 +96,7 @@ def _parts(record: Record) -> list[tuple[str, str]]:
 
 def _by_judge(survivors: Survivors, count: int, node: CurateNode, ctx: Context) -> ModelVerdicts | None:
     assert node.endpoint is not None, "the stage asks only where a judge or reward model is configured"
-    endpoint = open_endpoint(node.endpoint, node.model, ctx.project, responses_dir(ctx.project))
+    endpoint = open_endpoint(node.endpoint, node.model, ctx.project, responses_dir(ctx.project), ctx.info)
     if node.endpoint.kind == "in_process":
         ctx.warn("the judge is the base model itself: small models rate at random, do not drop rows by it")
     abilities = probe(endpoint, logprobs=True, schema=True)

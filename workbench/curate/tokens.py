@@ -22,6 +22,7 @@ from workbench.core.nodes import CurateNode
 from workbench.core.records import Record
 from workbench.core.results import TokenLengths
 from workbench.curate.filters.contract import Verdict
+from workbench.models.chat import NO_LIMIT
 from workbench.models.token_counts import RecordTokens, TokenCounter, tokenizer_fingerprint
 from workbench.text.shingles import tokens as words_of
 
@@ -41,7 +42,6 @@ NAME = "tokens"
 REASONS = ("no_trainable_tokens", "too_long", "truncated_by_limit", "template_refused")
 OF_LIMIT = ("too_long", "no_trainable_tokens")
 """Reasons that would go with a longer limit."""
-_NO_LIMIT = 1 << 62
 _PERCENT = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
 
 
@@ -53,7 +53,7 @@ class WordCounter:
     def count(self, records: Sequence[Record]) -> list[RecordTokens]:
         """Lengths of records in words, in their order."""
         return [
-            RecordTokens(len(words_of(record.prompt())), len(words_of(record.answer())), _NO_LIMIT)
+            RecordTokens(len(words_of(record.prompt())), len(words_of(record.answer())), NO_LIMIT)
             for record in records
         ]
 
@@ -128,7 +128,7 @@ class LengthTally:
 
     def add_all(self, lengths: Iterable[tuple[int, int]]) -> None:
         """Counts kept records given as (prompt, answer), none of them with a problem."""
-        limit = _NO_LIMIT if self._limit is None else self._limit
+        limit = NO_LIMIT if self._limit is None else self._limit
         for prompt, answer in lengths:
             self.add(RecordTokens(prompt, answer, limit))
 

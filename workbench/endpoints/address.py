@@ -3,13 +3,15 @@
     base_url: http://127.0.0.1:8000/v1                   -> fine, needs no key
     base_url: https://user:secret@host/v1                -> UsageError: secrets do not belong in a file
     base_url: null, OPENAI_BASE_URL=https://host/v1      -> https://host/v1
+    base_url: https://host/v1, local_only: true          -> UsageError, and nobody is asked where `host` is
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
-from urllib.parse import urlsplit
+import socket
+from urllib.parse import urlsplit, urlunsplit
 
 from workbench.core.config import EndpointConfig
 from workbench.core.errors import PrerequisiteError, UsageError
@@ -40,7 +42,43 @@ def server_address(config: EndpointConfig) -> str:
         )
     if parts.scheme not in {"http", "https"} or not host:
         raise UsageError(f"{address!r} is no http or https address", where=where)
+    if config.local_only:
+        verified_local(address)
     return address
+
+
+def verified_local(address: str) -> str:
+    """The address with a name replaced by the loopback address it stands for, so that nobody can change it in between.
+
+    UsageError unless it is this machine. Names other than `localhost` are refused without looking them up, which would
+    ask another machine. A name under https is checked and kept, since the certificate is made out to it.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if not is_loopback(address):
+        raise _not_local(f"{host!r} is not this machine")
+    if host != "localhost":
+        return address
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, parts.port, type=socket.SOCK_STREAM)]
+    except OSError as error:
+        raise _not_local(f"{host!r} cannot be looked up: {error}") from None
+    if elsewhere := [ip for ip in found if not ipaddress.ip_address(ip.partition("%")[0]).is_loopback]:
+        raise _not_local(f"{host!r} leads to {elsewhere[0]}, which is not this machine")
+    if parts.scheme == "https":
+        return address
+    # servers listen on the old protocol's address where they listen on one alone
+    ip = next((ip for ip in found if ":" not in ip), f"[{found[0]}]")
+    port = "" if parts.port is None else f":{parts.port}"
+    return urlunsplit(parts._replace(netloc=f"{ip}{port}"))
+
+
+def _not_local(problem: str) -> UsageError:
+    return UsageError(
+        f"{problem}, and `local_only` refuses every other",
+        where="endpoints: base_url",
+        next_step="give an address such as http://127.0.0.1:8000/v1, or take `local_only` out",
+    )
 
 
 def server_key(config: EndpointConfig, address: str) -> str:

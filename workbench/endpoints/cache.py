@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,12 +24,15 @@ from workbench.endpoints.calls import ChatRequest, Reply
 
 _FILE = "responses.sqlite"
 _LOCK_WAIT_S = 30.0
+_CHECKPOINT_PAGES = 8000
+"""32 MB: moving the log into the file waits for the disk, and every call in flight with it."""
 _REPLY = TypeAdapter(Reply)
 
 
 def cache_key(served_by: str, request: ChatRequest) -> str:
     """SHA-256 over who answers (address and model) and everything that can change the answer, seed included."""
-    sent: dict[str, Any] = asdict(request)
+    # not `asdict`, which copies messages and schema: this runs for every request before the first is sent
+    sent: dict[str, Any] = {field.name: getattr(request, field.name) for field in fields(request)}
     sent["messages"] = [message.model_dump(mode="json") for message in request.messages]
     return fingerprint([served_by, sent])
 
@@ -38,6 +41,7 @@ class ResponseCache:
     """Replies by key. One writer at a time; another process waits up to 30 s for its turn."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self._path = directory / _FILE
         self._connection: sqlite3.Connection | None = None
 
@@ -50,6 +54,7 @@ class ResponseCache:
         self._execute("PRAGMA journal_mode=WAL")
         # a commit survives the death of the process; a power cut may cost the last answers, never the file
         self._execute("PRAGMA synchronous=NORMAL")
+        self._execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         self._execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         return self
 
@@ -60,19 +65,26 @@ class ResponseCache:
             self._connection.close()
             self._connection = None
 
-    def get(self, key: str) -> Reply | None:
-        """The reply stored under `key`, marked as cached; None if there is none, or the row is no reply."""
-        row = self._execute("SELECT reply FROM replies WHERE key = ?", key).fetchone()
-        if row is None:
+    def latest(self) -> int:
+        """The number of the reply that was stored last, for `get`."""
+        return int(self._execute("SELECT coalesce(max(rowid), 0) FROM replies").fetchone()[0])
+
+    def get(self, key: str, since: int | None = None, until: int | None = None) -> Reply | None:
+        """The reply stored under `key`, marked as cached unless it was stored after number `since`; None if there is
+        none up to number `until`, or the row is no reply."""
+        row = self._execute("SELECT rowid, reply FROM replies WHERE key = ?", key).fetchone()
+        if row is None or (until is not None and row[0] > until):
             return None
         try:
-            return replace(_REPLY.validate_json(row[0]), cached=True)
+            return replace(_REPLY.validate_json(row[1]), cached=since is None or row[0] <= since)
         except ValidationError:
             return None
 
     def put(self, key: str, reply: Reply) -> None:
         """Stores a reply; on disk when this returns."""
-        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, _REPLY.dump_json(reply).decode("utf-8"))
+        # not REPLACE, which would give the row another number
+        statement = "INSERT INTO replies VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET reply = excluded.reply"
+        self._execute(statement, key, _REPLY.dump_json(reply).decode("utf-8"))
 
     def _execute(self, statement: str, *values: str) -> sqlite3.Cursor:
         assert self._connection is not None, "use ResponseCache in a with statement"

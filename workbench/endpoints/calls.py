@@ -68,6 +68,8 @@ class Reply:
     completion_tokens: int
     cached: bool = False
     """Taken from the response cache: nothing was paid."""
+    model: str | None = None
+    """Model that answered, by the server's own word; it may be another than was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,16 @@ class CallFailed:
 
     reason: FailureReason
     message: str
+    prompt_tokens: int = 0
+    """As the server reported them: what is no answer is paid all the same."""
+    completion_tokens: int = 0
 
 
 Answer = Reply | CallFailed
+
+
+def nobody(text: str) -> None:
+    """Hears remarks that nobody wants to hear."""
 
 
 def never_cancelled() -> bool:
@@ -99,18 +108,31 @@ class Endpoint(Protocol):
         requests: Sequence[ChatRequest],
         on_done: Callable[[int], object] | None = None,
         cancelled: Callable[[], bool] = never_cancelled,
-    ) -> list[Answer]:
-        """One answer per request, in their order. `on_done` hears how many are finished. Synchronous."""
+    ) -> Sequence[Answer]:
+        """One answer per request, in their order. `on_done` hears how many are finished. Synchronous.
+
+        `requests` is gone through more than once; answers are read from the response cache when they are looked at, so
+        neither need be in memory as a whole.
+        """
         ...
 
 
 def refuse_outage(answers: Sequence[Answer], *, where: str) -> None:
-    """Raises if too many calls failed because of the server, so that a half-empty result is not committed for good.
+    """Raises if a budget ended or too many calls failed because of the server, so that a half-empty result is not
+    committed for good.
 
-    PrerequisiteError if not one call was answered, IncompleteError if over a tenth failed that way. Answered calls are
-    in the response cache, so the same command continues where this one stopped.
+    PrerequisiteError if not one call was answered, IncompleteError if over a tenth failed that way or a single one is
+    missing for the budget's sake. Answered calls are in the response cache, so the same command continues where this
+    one stopped.
     """
     failed = Counter(answer.reason for answer in answers if isinstance(answer, CallFailed))
+    if left := failed["budget"]:
+        said = next(a.message for a in answers if isinstance(a, CallFailed) and a.reason == "budget")
+        raise IncompleteError(
+            f"{said}; {len(answers) - failed.total()} of {len(answers)} calls are answered, {left} are left",
+            where=where,
+            next_step="run the same command again, with the same budget anew or a larger one: it asks what is left",
+        )
     outage = sum(count for reason, count in failed.items() if reason in _OUTAGE)
     if outage <= _TOLERATED_OUTAGE_FRACTION * len(answers):
         return

@@ -9,6 +9,7 @@ Opening sends nothing. `workbench.endpoints.probe` finds out whether the server 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from workbench.core.config import EndpointConfig, ModelConfig
@@ -16,7 +17,7 @@ from workbench.core.errors import UsageError
 from workbench.core.fingerprints import fingerprint
 from workbench.core.paths import Project
 from workbench.endpoints.address import server_address, server_key
-from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, Endpoint, Reply, refuse_outage
+from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, Endpoint, Reply, nobody, refuse_outage
 from workbench.models.refs import model_fingerprint, resolve
 
 __all__ = [
@@ -32,16 +33,23 @@ __all__ = [
 ]
 
 
-def open_endpoint(config: EndpointConfig, model: ModelConfig, project: Path, cache_dir: Path) -> Endpoint:
+def open_endpoint(
+    config: EndpointConfig,
+    model: ModelConfig,
+    project: Path,
+    cache_dir: Path,
+    say: Callable[[str], object] = nobody,
+) -> Endpoint:
     """The teacher or judge that `config` names; `model` is the base model, for the in-process endpoint.
 
-    Raises UsageError for an endpoint without address or model id, PrerequisiteError for a missing key or model.
+    `say` hears what all calls of a chat will take, once a twentieth of them is answered. Raises UsageError for an
+    endpoint without address or model id or, with `local_only`, elsewhere; PrerequisiteError for a missing key or model.
     """
     if config.kind == "in_process":
         # asyncio and sqlite, 0.05 s together with the server's: the plan imports every stage and calls no model
         from workbench.endpoints.in_process import InProcessEndpoint
 
-        return InProcessEndpoint(config, model, project, cache_dir)
+        return InProcessEndpoint(config, model, project, cache_dir, say)
     if not config.model:
         raise UsageError(
             "endpoint has no model id", where="endpoints: model", next_step="set `model` to the id the server knows"
@@ -50,7 +58,7 @@ def open_endpoint(config: EndpointConfig, model: ModelConfig, project: Path, cac
     key = server_key(config, address)
     from workbench.endpoints.server import ServerEndpoint
 
-    return ServerEndpoint(config, base_url=address, model=config.model, key=key, cache_dir=cache_dir)
+    return ServerEndpoint(config, base_url=address, model=config.model, key=key, cache_dir=cache_dir, say=say)
 
 
 def endpoint_external(config: EndpointConfig, model: ModelConfig, project: Path) -> dict[str, str]:

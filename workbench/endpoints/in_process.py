@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from workbench.core.config import EndpointConfig, ModelConfig, Precision
 from workbench.core.wire import storable
-from workbench.endpoints.batch import Batch
+from workbench.endpoints.batch import CANCELLED, Answers, Batch
 from workbench.endpoints.budget import Budget
 from workbench.endpoints.cache import ResponseCache
-from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, Reply, never_cancelled
+from workbench.endpoints.calls import CallFailed, ChatRequest, Reply, never_cancelled, nobody
+from workbench.endpoints.projection import Projection
 from workbench.models.refs import model_fingerprint, resolve
 
 if TYPE_CHECKING:
@@ -45,14 +46,23 @@ class _Prompt:
 class InProcessEndpoint:
     """The base model of the configuration, loaded at the first question that is not in the cache."""
 
-    def __init__(self, config: EndpointConfig, model: ModelConfig, project: Path, cache_dir: Path) -> None:
-        """Raises as `workbench.models.refs.resolve` if the model is not there; loads nothing."""
+    def __init__(
+        self,
+        config: EndpointConfig,
+        model: ModelConfig,
+        project: Path,
+        cache_dir: Path,
+        say: Callable[[str], object] = nobody,
+    ) -> None:
+        """`say` hears what all calls will take, after the first of them. Raises as `workbench.models.refs.resolve` if
+        the model is not there; loads nothing."""
         source = resolve(model.ref, model.revision, project)
         self.name = f"{source.name} in this process"
         self.budget = Budget(config)
         self._model_config = model
         self._project = project
         self._cache_dir = cache_dir
+        self._say = say
         self._served_by = f"in-process {_VERSION} {model_fingerprint(source)} {_PRECISION} {model.system_prompt!r}"
         self._loaded: LoadedModel | None = None
 
@@ -61,41 +71,47 @@ class InProcessEndpoint:
         requests: Sequence[ChatRequest],
         on_done: Callable[[int], object] | None = None,
         cancelled: Callable[[], bool] = never_cancelled,
-    ) -> list[Answer]:
+    ) -> Answers:
         """Answers in the order of `requests`; greedy, so a temperature or a schema fails as `bad_request`."""
         with ResponseCache(self._cache_dir) as cache:
             batch = Batch(self._served_by, requests, cache, on_done)
-            for key in batch.missing():
-                if failure := _unsupported(batch.requests[key]):
+            able = False
+            for key, request in batch.missing():
+                if failure := _unsupported(request):
                     batch.finish(key, failure)
-            if batch.missing():
+                else:
+                    able = True
+            if able:
                 self._answer_missing(batch, cancelled)
-        batch.cancel_rest()
-        return batch.in_order()
+            return batch.answers()
 
     def _answer_missing(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
         """Forward pass by forward pass. Rows are put together from all requests, cached ones too, because bf16 results
         depend on their neighbours: a resumed run computes the very numbers of an unbroken one."""
-        loaded = self._model()
+        loaded = self.load()
         prompts = self._encoded(loaded, batch)
+        projection = Projection(self.budget, batch.unanswered, self._say)
         for prompt in prompts:
             if failure := _too_long(loaded, prompt):
                 batch.finish(prompt.key, failure)
         for rows in _row_groups([prompt for prompt in prompts if _too_long(loaded, prompt) is None]):
             if cancelled():
+                batch.stop(CANCELLED)
                 return
-            asked = [row for row in rows if row.key not in batch.answers]
-            refused = {row.key: refusal for row in asked if (refusal := self.budget.refusal(row.request))}
+            asked = {row.key for row in rows if not batch.answered(row.key)}
+            refused = {row.key: no for row in rows if row.key in asked and (no := self.budget.refusal(row.request))}
             for key, refusal in refused.items():
                 batch.finish(key, refusal)
             if len(refused) == len(asked):
                 continue
             for row, answer in zip(rows, _answers(loaded, rows), strict=True):
-                if row.key not in batch.answers:
+                if row.key in asked and row.key not in refused:
                     self.budget.settle(row.request, answer)
                     batch.finish(row.key, answer)
+                    projection.note()
 
-    def _model(self) -> LoadedModel:
+    def load(self) -> LoadedModel:
+        """The model, loaded once. Raises as `workbench.models.loading.load`."""
         if self._loaded is None:
             # 4 s: torch and transformers; then the weights
             from workbench.models.loading import load
@@ -107,10 +123,10 @@ class InProcessEndpoint:
         from workbench.models.chat import prompt_ids
 
         system = self._model_config.system_prompt
+        distinct = {key: request for key, request in batch if _unsupported(request) is None}
         return [
             _Prompt(key, request, prompt_ids(loaded.tokenizer, request.messages, system))
-            for key, request in batch.requests.items()
-            if _unsupported(request) is None
+            for key, request in distinct.items()
         ]
 
 

@@ -34,7 +34,7 @@ _ADVICE: dict[FailureReason, str] = {
     "redirected": "correct base_url",
     "not_json": "base_url does not lead to an OpenAI-compatible API; it usually ends in /v1",
     "rate_limited": "wait, or lower `concurrency`",
-    "budget": "raise max_requests or max_total_tokens",
+    "budget": "raise max_requests, max_total_tokens, max_cost or max_seconds",
 }
 
 
@@ -84,7 +84,8 @@ def _logprobs_problem(answer: Answer) -> str | None:
     if not isinstance(answer, Reply) or not logprobs:
         return "gives no log-probabilities"
     said = answer.text.strip()
-    likeliest = max(logprobs, key=logprobs.__getitem__).strip()
+    # some servers show the raw vocabulary, where a leading space is one of these signs
+    likeliest = max(logprobs, key=logprobs.__getitem__).strip(" \n\t\u0120\u2581")
     if said and likeliest and not said.startswith(likeliest):
         return f"log-probabilities do not belong to its answer (said {said[:20]!r}, likeliest token {likeliest[:20]!r})"
     return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +27,9 @@ class _Lenient(BaseModel):
     """Servers add fields of their own; only what is read here must have the right shape."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
+
+
+_Shape = TypeVar("_Shape", bound=_Lenient)
 
 
 class _Alternative(_Lenient):
@@ -59,24 +64,54 @@ class _Usage(_Lenient):
 class _Completion(_Lenient):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
+    model: Any = None
+    """No reason to refuse a reply, whatever it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoedPrompt:
+    """A prompt as the server reads it."""
+
+    tokens: tuple[str, ...]
+    logprobs: tuple[float | None, ...]
+    """Natural-log probability of each token after those before it; None for the first."""
+
+
+class _EchoLogprobs(_Lenient):
+    tokens: list[str]
+    token_logprobs: list[float | None]
+
+
+class _EchoChoice(_Lenient):
+    logprobs: _EchoLogprobs | None = None
+
+
+class _Echo(_Lenient):
+    choices: list[_EchoChoice] | None = None
 
 
 def read_completion(body: bytes) -> Answer:
     """The answer in the body of a 200 reply of /chat/completions. Never raises."""
-    try:
-        # json rather than pydantic's own parser, which refuses lone surrogates instead of letting them be replaced
-        document = json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        return CallFailed("not_json", f"200 without JSON ({type(error).__name__}): {excerpt(body)}")
-    try:
-        completion = _Completion.model_validate(document)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(piece) for piece in problem["loc"])
-        return CallFailed("bad_reply", f"reply has another shape than a chat completion: {place}: {problem['msg']}")
+    completion = _read(_Completion, body)
+    if isinstance(completion, CallFailed):
+        return completion
+    usage = completion.usage or _Usage()
+    prompt, made = max(0, usage.prompt_tokens), max(0, usage.completion_tokens)
     if not completion.choices:
-        return CallFailed("no_choices", f"reply has no choices: {excerpt(body)}")
-    return _read_choice(completion.choices[0], completion.usage or _Usage())
+        return CallFailed("no_choices", f"reply has no choices: {excerpt(body)}", prompt, made)
+    answer = _read_choice(completion.choices[0], completion.model)
+    return replace(answer, prompt_tokens=prompt, completion_tokens=made)
+
+
+def read_echo(body: bytes) -> EchoedPrompt | CallFailed:
+    """Tokens and log-probabilities in a 200 reply of /completions with `echo`. Never raises."""
+    echo = _read(_Echo, body)
+    if isinstance(echo, CallFailed):
+        return echo
+    found = echo.choices[0].logprobs if echo.choices else None
+    if found is None or len(found.tokens) != len(found.token_logprobs):
+        return CallFailed("bad_logprobs", "the reply has no log-probabilities of the prompt")
+    return EchoedPrompt(tuple(found.tokens), tuple(found.token_logprobs))
 
 
 def usable(request: ChatRequest, reply: Reply) -> Answer:
@@ -86,12 +121,27 @@ def usable(request: ChatRequest, reply: Reply) -> Answer:
     return reply
 
 
+def _read(shape: type[_Shape], body: bytes) -> _Shape | CallFailed:
+    try:
+        # json rather than pydantic's own parser, which refuses lone surrogates instead of letting them be replaced
+        document = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return CallFailed("not_json", f"200 without JSON ({type(error).__name__}): {excerpt(body)}")
+    try:
+        return shape.model_validate(document)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(piece) for piece in problem["loc"])
+        return CallFailed("bad_reply", f"reply has another shape than a completion: {place}: {problem['msg']}")
+
+
 def excerpt(body: bytes) -> str:
     """The beginning of a body, safe to print."""
     return repr(shortened(body[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "replace"))[:_EXCERPT_CHARACTERS])
 
 
-def _read_choice(choice: _Choice, usage: _Usage) -> Answer:
+def _read_choice(choice: _Choice, model: Any) -> Answer:
+    """What a choice says, without what it cost."""
     if choice.message.refusal or choice.finish_reason == "content_filter":
         said = choice.message.refusal or "stopped by the server's content filter"
         return CallFailed("refusal", f"the model refused: {printable(said)[:_EXCERPT_CHARACTERS]}")
@@ -104,8 +154,9 @@ def _read_choice(choice: _Choice, usage: _Usage) -> Answer:
         text=storable(choice.message.content),
         finish_reason=choice.finish_reason or "unknown",
         first_token_logprobs=logprobs,
-        prompt_tokens=max(0, usage.prompt_tokens),
-        completion_tokens=max(0, usage.completion_tokens),
+        prompt_tokens=0,
+        completion_tokens=0,
+        model=shortened(model) if isinstance(model, str) and model else None,
     )
 
 

@@ -1,7 +1,9 @@
-"""When to try again, and how long to wait: by the server's word where it gives one, else doubling with jitter.
+"""When to ask, when to ask again, and how long to wait: by the server's word where it gives one, else doubling with
+jitter; never faster than the configured rates.
 
     Retry-After: 2      -> everybody waits 2 s          no header, third attempt  -> about 2 s
     Retry-After: 300    -> everybody waits 300 s        Retry-After: 7200         -> reported, not waited for
+    requests_per_minute: 60  -> one a second, however many workers there are
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from workbench.core.config import EndpointConfig
 from workbench.endpoints.calls import TRANSIENT, CallFailed
 
 LONGEST_WAIT_S = 600.0
@@ -31,20 +34,63 @@ class Attempt:
     may_retry: bool = True
 
 
+@dataclass(slots=True)
+class _Rate:
+    """Even distances (generic cell rate algorithm, ITU-T I.371, without burst): `units` more take `units` / per_s."""
+
+    per_s: float
+    free_at: float = -math.inf
+
+    def use(self, units: float, now: float) -> None:
+        self.free_at = max(self.free_at, now) + units / self.per_s
+
+
+class Rates:
+    """The rates of one endpoint, over all its calls."""
+
+    def __init__(self, config: EndpointConfig) -> None:
+        requests, tokens = config.requests_per_minute, config.tokens_per_minute
+        self._requests = _Rate(math.inf if requests is None else requests / 60)
+        self._tokens = _Rate(math.inf if tokens is None else tokens / 60)
+
+    def free_at(self) -> float:
+        """The time from which on the next request may leave."""
+        return max(self._requests.free_at, self._tokens.free_at)
+
+    def take(self, tokens: int, now: float) -> None:
+        """Counts one request with so many tokens."""
+        self._requests.use(1, now)
+        self._tokens.use(tokens, now)
+
+    def correct(self, tokens: int, now: float) -> None:
+        """Counts `tokens` more (or fewer, below 0) than was estimated."""
+        self._tokens.use(tokens, now)
+
+
 class Pauses:
-    """One waiting line for all requests of an endpoint: when the server says wait, nobody knocks."""
+    """One waiting line for all requests of a chat: when the server says wait, nobody knocks, and rates are kept."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        rates: Rates,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._clock = clock
+        self.rates = rates
+        self.clock = clock
         self._sleep = sleep
         self._closed_until = -math.inf
+        self._line = asyncio.Lock()
 
-    async def wait_for_turn(self) -> None:
-        """Returns once no pause asked for by the server is running."""
-        while (left := self._closed_until - self._clock()) > 0:
-            await self._sleep(left)
+    async def wait_for_turn(self, tokens: int, patience_s: Callable[[], float]) -> bool:
+        """Returns when a request of so many tokens may leave, and counts it; False if that is beyond all patience."""
+        async with self._line:
+            while (left := max(self._closed_until, self.rates.free_at()) - self.clock()) > 0:
+                if left > patience_s():
+                    return False
+                await self._sleep(left)
+            self.rates.take(tokens, self.clock())
+        return True
 
     async def after(self, attempt: Attempt, number: int, jitter: random.Random) -> bool:
         """Waits before attempt `number` + 1; False if it makes no sense to try again."""
@@ -55,7 +101,7 @@ class Pauses:
             return True
         if attempt.retry_after_s > LONGEST_WAIT_S:
             return False
-        self._closed_until = max(self._closed_until, self._clock() + attempt.retry_after_s)
+        self._closed_until = max(self._closed_until, self.clock() + attempt.retry_after_s)
         return True
 
 

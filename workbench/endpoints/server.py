@@ -1,30 +1,36 @@
 """Any OpenAI-compatible server, through the `openai` client, with what that client leaves to its caller: a bound on the
-whole request, every malformed reply as a failure, budgets, a cache, one waiting line, keys kept out of every text.
+whole request, every malformed reply as a failure, rates, budgets, a cache, one waiting line, keys kept out of texts.
 
     ServerEndpoint(config, base_url, model, key, cache_dir).chat([request, ...])  ->  [Reply | CallFailed, ...]
+
+A reply is in the cache before anybody sees it, and answers are read back from there: what is held in memory are the
+calls in flight and a key per request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.core.config import EndpointConfig
 from workbench.core.wire import printable
-from workbench.endpoints.address import is_loopback
-from workbench.endpoints.batch import Batch
-from workbench.endpoints.budget import Budget
+from workbench.endpoints.address import is_loopback, verified_local
+from workbench.endpoints.batch import CANCELLED, Answers, Batch
+from workbench.endpoints.budget import Budget, estimated_tokens
 from workbench.endpoints.cache import ResponseCache
-from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, FailureReason, Reply, never_cancelled
-from workbench.endpoints.replies import read_completion, server_said, shortened
-from workbench.endpoints.retry import LONGEST_WAIT_S, Attempt, Pauses, retry_after_s
+from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, FailureReason, Reply, never_cancelled, nobody
+from workbench.endpoints.projection import Projection
+from workbench.endpoints.replies import EchoedPrompt, read_completion, read_echo, server_said, shortened
+from workbench.endpoints.retry import LONGEST_WAIT_S, Attempt, Pauses, Rates, retry_after_s
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
+T = TypeVar("T")
 _POLL_S = 0.2
 _CONNECT_TIMEOUT_S = 10.0
 _GIVE_UP_AFTER_UNREACHABLE = 3
@@ -45,16 +51,22 @@ class ServerEndpoint:
         model: str,
         key: str,
         cache_dir: Path,
-        pauses: Callable[[], Pauses] = Pauses,
+        say: Callable[[str], object] = nobody,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`say` hears what all calls will take, after the first of them. Sends nothing."""
         self.name = f"{model} at {base_url}"
-        self.budget = Budget(config)
+        self.budget = Budget(config, clock)
         self._config = config
         self._base_url = base_url
         self._model = model
         self._key = key
         self._cache_dir = cache_dir
-        self._pauses = pauses
+        self._say = say
+        self._clock = clock
+        self._sleep = sleep
+        self._rates = Rates(config)
         self._length_parameter = "max_tokens"
 
     def chat(
@@ -62,27 +74,31 @@ class ServerEndpoint:
         requests: Sequence[ChatRequest],
         on_done: Callable[[int], object] | None = None,
         cancelled: Callable[[], bool] = never_cancelled,
-    ) -> list[Answer]:
+    ) -> Answers:
         """Answers in the order of `requests`. Equal requests are asked once; cached ones not at all."""
         with ResponseCache(self._cache_dir) as cache:
             batch = Batch(self.name, requests, cache, on_done)
-            if batch.missing():
+            if batch.unanswered:
                 asyncio.run(self._ask_all(batch, cancelled))
-        return batch.in_order()
+            return batch.answers()
 
     async def _ask_all(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
         """Runs `concurrency` workers over the missing requests; on cancellation the rest is marked, not awaited."""
-        missing = batch.missing()
-        todo = iter(missing)
-        shared = _Shared(self._pauses(), random.Random(len(missing)))
+        todo = batch.missing()
+        shared = _Shared(
+            Pauses(self._rates, self._clock, self._sleep),
+            random.Random(batch.unanswered),
+            Projection(self.budget, batch.unanswered, self._say),
+        )
         async with self._client() as client:
             workers = [
                 asyncio.create_task(self._work(client, batch, shared, todo))
-                for _ in range(min(self._config.concurrency, len(missing)))
+                for _ in range(min(self._config.concurrency, batch.unanswered))
             ]
             try:
                 while not all(worker.done() for worker in workers):
                     if cancelled():
+                        batch.stop(CANCELLED)
                         break
                     await asyncio.wait(workers, timeout=_POLL_S, return_when=asyncio.FIRST_EXCEPTION)
                     for worker in workers:
@@ -92,40 +108,62 @@ class ServerEndpoint:
                 for worker in workers:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
-        batch.cancel_rest()
+        if shared.stopped is not None:
+            batch.stop(shared.stopped)
 
-    async def _work(self, client: AsyncOpenAI, batch: Batch, shared: _Shared, todo: Iterator[str]) -> None:
-        for key in todo:
-            answer = shared.stopped or await self._answer(client, shared, batch.requests[key])
-            shared.note(answer)
+    async def _work(
+        self, client: AsyncOpenAI, batch: Batch, shared: _Shared, todo: Iterator[tuple[str, ChatRequest]]
+    ) -> None:
+        for key, request in todo:
+            answer = shared.stopped or await self._answer(client, shared, request)
             batch.finish(key, answer)
+            shared.note(answer)
+            if shared.stopped is not None:
+                return
 
     async def _answer(self, client: AsyncOpenAI, shared: _Shared, request: ChatRequest) -> Answer:
         """One request with its retries; each attempt is paid from the budget."""
         attempts = 1 + self._config.max_retries
         for number in range(attempts):
-            await shared.pauses.wait_for_turn()
+            if not await shared.pauses.wait_for_turn(estimated_tokens(request), self.budget.seconds_left):
+                return self.budget.out_of_time()
             if refusal := self.budget.refusal(request):
                 return refusal
-            attempt = await self._attempt(client, request)
-            self.budget.settle(request, attempt.failure if isinstance(attempt, Attempt) else attempt)
+            attempt = await self._attempt(client, "/chat/completions", self._parameters(request), read_completion)
+            used = self.budget.settle(request, attempt.failure if isinstance(attempt, Attempt) else attempt)
+            self._rates.correct(used - estimated_tokens(request), self._clock())
             if isinstance(attempt, Reply):
                 return attempt
             if number + 1 == attempts or not await shared.pauses.after(attempt, number, shared.jitter):
                 return _reported(attempt, number + 1)
         raise AssertionError("the last attempt always returns")
 
-    async def _attempt(self, client: AsyncOpenAI, request: ChatRequest) -> Reply | Attempt:
+    def echo(self, text: str) -> EchoedPrompt | CallFailed:
+        """The server's own tokens of `text` and their log-probabilities, from `/completions` with `echo`; one request,
+        neither cached nor tried again."""
+        sent = {"model": self._model, "prompt": text, "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
+
+        async def asked() -> EchoedPrompt | Attempt:
+            async with self._client() as client:
+                return await self._attempt(client, "/completions", sent, read_echo)
+
+        found = asyncio.run(asked())
+        return found.failure if isinstance(found, Attempt) else found
+
+    async def _attempt(
+        self, client: AsyncOpenAI, path: str, sent: dict[str, Any], read: Callable[[bytes], T | CallFailed]
+    ) -> T | Attempt:
         """One HTTP request. Nothing the server or the network does raises."""
         # 0.5 s: only runs that call a server pay for it
         import openai
 
-        sent = self._parameters(request)
+        answer: T | CallFailed
         try:
             # the client's own timeout bounds each read; this bounds the whole request
             async with asyncio.timeout(self._config.timeout_s):
-                raw = await client.chat.completions.with_raw_response.create(**sent)
-                answer = read_completion(self._public_bytes(raw.content))
+                # not `chat.completions.create`: its types cost a fifth of the time of a call, and are not read
+                raw = await client.post(path, body=sent, cast_to=openai.HttpxBinaryResponseContent)
+                answer = read(self._public_bytes(raw.content))
         except (TimeoutError, openai.APITimeoutError):
             answer = CallFailed("timeout", f"no complete answer within {self._config.timeout_s:g} s")
         except openai.APIStatusError as error:
@@ -183,24 +221,29 @@ class ServerEndpoint:
         """A client for one event loop. Redirects are not followed: the key goes to the configured address alone."""
         import openai
 
+        from workbench.endpoints.transport import AiohttpTransport
+
         timeout = openai.Timeout(self._config.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._config.timeout_s))
         transport = openai.DefaultAsyncHttpxClient(
             timeout=timeout,
             follow_redirects=False,
             # a proxy from the environment cannot reach this machine's own loopback
-            trust_env=not is_loopback(self._base_url),
+            transport=AiohttpTransport(proxies=not is_loopback(self._base_url)),
+            trust_env=False,
         )
+        address = verified_local(self._base_url) if self._config.local_only else self._base_url
         return openai.AsyncOpenAI(
-            base_url=self._base_url, api_key=self._key or "none", max_retries=0, timeout=timeout, http_client=transport
+            base_url=address, api_key=self._key or "none", max_retries=0, timeout=timeout, http_client=transport
         )
 
 
 class _Shared:
     """What the workers of one `chat` share."""
 
-    def __init__(self, pauses: Pauses, jitter: random.Random) -> None:
+    def __init__(self, pauses: Pauses, jitter: random.Random, projection: Projection) -> None:
         self.pauses = pauses
         self.jitter = jitter
+        self._projection = projection
         self.stopped: CallFailed | None = None
         """Once set, the remaining requests get this answer without being sent."""
         self._unreachable_in_a_row = 0
@@ -209,6 +252,7 @@ class _Shared:
         """Draws the conclusion that the rest would fail in the same way."""
         if self.stopped is not None:
             return
+        self._projection.note()
         unreachable = isinstance(answer, CallFailed) and answer.reason == "unreachable"
         self._unreachable_in_a_row = self._unreachable_in_a_row + 1 if unreachable else 0
         if isinstance(answer, CallFailed) and (

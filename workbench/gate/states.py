@@ -6,14 +6,17 @@ not comparable > not informative > regressed > improved > non-inferior > inconcl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from workbench.core.config import GateConfig
+from workbench.core.rates import wilson
 from workbench.core.results import JudgeTrust, PairComparison, SuiteComparison, SuiteState, SuiteVerdict
 from workbench.core.wire import printable
 from workbench.gate.words import effect, level, size
 
+_SHOWN_CHARS = 80
+"""Of the prompt of a lost item."""
 _UNDECIDABLE = 0.03
 """Distance from the margin, in half-widths, that would take a thousand times the documents."""
 
@@ -27,11 +30,15 @@ class Rules:
     judge: JudgeTrust | None
     allowed_failures: dict[str, int | None]
     """By suite; None leaves it to the margin."""
+    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By suite: who is asked when it regresses."""
 
 
 def suite_verdict(suite: SuiteComparison, pair: PairComparison, rules: Rules) -> SuiteVerdict:
     """The suite's state with its reason. A judge that is not trusted leaves its suite out of the verdict."""
     state, reason = _state(suite, pair, rules)
+    if state == "regressed" and (owners := rules.owners.get(suite.suite)):
+        reason = f"{reason} Ask {printable(', '.join(owners))}."
     return SuiteVerdict(
         suite=suite.suite,
         metric=suite.metric,
@@ -102,6 +109,9 @@ def _not_informative(suite: SuiteComparison, rules: Rules) -> str:
 
 def _regression_items(suite: SuiteComparison, allowed: int | None) -> tuple[SuiteState, str]:
     """Frozen items: failures beyond what is allowed and what the A/A arm flips by itself. McNemar does not apply."""
+    if suite.must_pass_lost:
+        named = "; ".join(printable(prompt)[:_SHOWN_CHARS] for prompt in suite.must_pass_lost)
+        return "regressed", f"Items that must pass are lost: {named}."
     failures = suite.forgotten or 0
     limit = math.floor(suite.margin * suite.n + 1e-9) if allowed is None else allowed
     noise = suite.noise_flips or 0
@@ -135,10 +145,32 @@ def _remarks(suite: SuiteComparison, rules: Rules) -> Iterator[str]:
     if jump > rules.gate.max_unparsed_jump:
         yield (
             f"Format, not only ability: answers that cannot be read rose from {suite.unparsed_before} to "
-            f"{suite.unparsed_after} of {suite.n}."
+            f"{suite.unparsed_after} of {suite.n}.{_among_readable(suite, rules)}"
         )
+    if suite.kind == "safety":
+        yield from _both_sides(suite)
     if suite.sign_reversals:
         yield f"The other way in: {printable(', '.join(suite.sign_reversals))}."
+
+
+def _among_readable(suite: SuiteComparison, rules: Rules) -> str:
+    """The gain where both answers could be read, as a sentence of its own."""
+    if suite.both_parsed is None:
+        return ""
+    readable = suite.model_copy(update={"gain": suite.both_parsed})
+    return f" Among the {suite.both_parsed_n} that both arms answered readably: {effect(readable, rules.confidence)}."
+
+
+def _both_sides(suite: SuiteComparison) -> Iterator[str]:
+    """How often each kind of request was met as it should be, where the suite's categories are the two kinds."""
+    sides = {group.group: group for group in suite.groups}
+    if set(sides) != {"refuse", "comply"}:
+        return
+    for name, said in (("refuse", "harmful requests refused"), ("comply", "harmless requests answered")):
+        side = sides[name]
+        rates = [wilson(round(share * side.n), side.n) for share in (side.before, side.after)]
+        before, after = (f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})" for rate in rates)
+        yield f"Of {side.n} {said}: {before} before, {after} after."
 
 
 def _trusted(judge: JudgeTrust | None) -> bool:

@@ -40,6 +40,7 @@ def decide(comparison: Comparison, gate: GateConfig, suites: Sequence[Suite]) ->
         confidence=comparison.confidence,
         judge=comparison.judge,
         allowed_failures={suite.name: suite.allowed_failures for suite in suites},
+        owners={suite.name: suite.owners for suite in suites},
     )
     compared = next((pair for pair in comparison.pairs if pair.purpose == "candidate"), None)
     if compared is None:

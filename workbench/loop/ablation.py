@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from workbench.core.commands import ABLATE
 from workbench.core.config import ArmConfig, LoopConfig, MixConfig, SynthConfig
 from workbench.core.errors import UsageError
 from workbench.core.nodes import AblationArm, AblationArmsNode, AblationNode, MixRows
@@ -36,7 +37,7 @@ from workbench.train.refusals import fixed_steps
 _ARMS = "compare:arms"
 
 
-def build_ablation_plan(config: LoopConfig, project: Path, command: str = "workbench ablate") -> Plan:
+def build_ablation_plan(config: LoopConfig, project: Path, command: str = ABLATE) -> Plan:
     """The plan of an ablation. UsageError as for a loop, for an unknown filter, and without a target suite."""
     config = narrowed(config)
     scene = read_scene(config, project)

@@ -27,7 +27,7 @@ _WIDTH = 110
 _PARTS = ("weights", "trained", "gradients", "optimizer", "activations", "logits", "buffers", "overhead")
 
 
-def advice_document(advice: Advice, duration: Duration | None, training: Sequence[str] = ("run",)) -> dict[str, Any]:
+def advice_document(advice: Advice, duration: Duration | None, training: Sequence[str]) -> dict[str, Any]:
     """All numbers; memory in bytes."""
     model, found = advice.architecture, advice.recommendation
     return {
@@ -63,7 +63,7 @@ def advice_document(advice: Advice, duration: Duration | None, training: Sequenc
     }
 
 
-def render_advice(advice: Advice, duration: Duration | None, training: Sequence[str] = ("run",)) -> str:
+def render_advice(advice: Advice, duration: Duration | None, training: Sequence[str]) -> str:
     """The same for people, at most 120 columns."""
     blocks = [_facts(advice), _cautioned(advice), _table(advice), _recommendation(advice, duration, training)]
     return "\n\n".join(block for block in blocks if block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +13,21 @@ from workbench.adapters.versions import collectable_versions, kept_artifacts
 from workbench.core.paths import Project
 from workbench.loop.runs import is_locked
 
+_DAY_S = 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Directories that neither a run nor an adapter in use refers to."""
+    """Directories that neither a run nor an adapter in use refers to, and scores nobody has asked for in a while."""
 
     paths: tuple[Path, ...]
     size_bytes: int
 
 
-def find_garbage(project: Project) -> Garbage:
-    """Artifacts and scratch that neither a run's plan nor an adapter in use names, and the files of archived adapters.
+def find_garbage(project: Project, unused_scores_days: float | None = None) -> Garbage:
+    """Artifacts and scratch that neither a run's plan nor an adapter in use names, and the files of archived adapters;
+    where told so, also cached scores of arms that were not scored for so many days.
+
     Nothing of a project with a running job is garbage. IncompleteError if the adapters' log cannot be read."""
     if any(is_locked(path) for path in project.runs.glob("*") if path.is_dir()):
         return Garbage((), 0)
@@ -31,6 +36,9 @@ def find_garbage(project: Project) -> Garbage:
     found = [path for path in sorted(project.artifacts.glob("*/*")) if path.name not in kept]
     found += [path for path in sorted(project.work.glob("*/*")) if path.name.removesuffix(".lock") not in kept]
     found += collectable_versions(registry)
+    if unused_scores_days is not None:
+        limit = time.time() - unused_scores_days * _DAY_S
+        found += [path for path in sorted(project.scores.glob("*.jsonl")) if path.stat().st_mtime <= limit]
     return Garbage(tuple(found), sum(_size(path) for path in found))
 
 

@@ -21,11 +21,11 @@ from workbench.core.records import Quarantined, Record
 from workbench.core.stage import Context
 from workbench.ingest.builders.registry import BUILDERS
 from workbench.ingest.read import Tally, stream_records
+from workbench.models.chat import NO_LIMIT
 from workbench.models.refs import resolve
 from workbench.models.token_counts import TokenCounter
 from workbench.text.shingles import UNSPACED_CHARACTER
 
-_ENDLESS = 1 << 40
 _BATCH_ROWS = 1000
 _BYTES_PER_TOKEN = 4
 """Of UTF-8; used only where no tokenizer can be had. The usual rule for English, where a character is a byte; a
@@ -175,7 +175,7 @@ def _counter(model: ModelConfig, project: Path) -> TokenCounter | None:
         source = resolve(model.ref, model.revision, project)
         if source.is_gguf and source.path is not None and source.path.stat().st_size > _LARGE_GGUF_BYTES:
             return None
-        return TokenCounter.for_model(model, project, _ENDLESS)
+        return TokenCounter.for_model(model, project, NO_LIMIT)
     except (PrerequisiteError, UsageError):
         return None
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from workbench.core.commands import ITERATE
 from workbench.core.config import ArmConfig, EndpointConfig, LoopConfig, PairConfig, StrategyConfig
 from workbench.core.errors import UsageError
 from workbench.core.iteration import DevelopmentNode, RoundGainNode, TargetedSynthNode, WeaknessNode
@@ -43,7 +44,7 @@ _PROBE_REQUESTS = 2
 """A teacher is tried with so many requests before it is asked for pairs."""
 
 
-def build_iterate_plan(config: LoopConfig, project: Path, command: str = "workbench iterate") -> Plan:
+def build_iterate_plan(config: LoopConfig, project: Path, command: str = ITERATE) -> Plan:
     """The plan of all rounds. UsageError as for a loop, without a target suite, and for settings under which a round
     could not learn from its pairs or the search would not be separate from the verdict."""
     own, config = config, corrected(config)
@@ -51,6 +52,7 @@ def build_iterate_plan(config: LoopConfig, project: Path, command: str = "workbe
     suites = judged_suites(scene.suites)
     _refuse(config, suites)
     strategies, endpoints = _targeted(config)
+    _refuse_lost_pairs(config, strategies)
     base, noise = _standing_arms(config)
     measured = tuple(without_policy(suite) for suite in suites)
     drafts = ingesting(scene, config) + [_after_split(draft) for draft in curating(config, project, scene)]
@@ -113,12 +115,11 @@ def _refuse(config: LoopConfig, suites: Sequence[Suite]) -> None:
             where="train.objective",
             next_step="set train.objective: sft",
         )
-    _refuse_lost_pairs(config)
 
 
-def _refuse_lost_pairs(config: LoopConfig) -> None:
+def _refuse_lost_pairs(config: LoopConfig, strategies: Sequence[StrategyConfig]) -> None:
     """UsageError if the mixture would leave out the pairs of the rounds."""
-    made = {f"synth:{strategy.strategy}" for strategy in _targeted(config)[0]}
+    made = {f"synth:{strategy.strategy}" for strategy in strategies}
     lost = sorted(made - {name for name, share in config.mix.shares.items() if share > 0})
     if config.mix.shares and lost:
         raise UsageError(
@@ -306,9 +307,17 @@ def _verdict(
         PairConfig(before=base.name, after=name, purpose="candidate"),
         *(PairConfig(before=base.name, after=arm.name, purpose="noise") for arm in noise),
     )
-    compared = _comparing(f"compare:{name}", config, pairs, suites)
-    gate = Draft(f"gate:{name}", "gate", GateNode(gate=config.gate, suites=suites), (compared.name,))
-    return [compared, replace(gate, known_as={compared.name: "compare"})]
+    node = CompareNode(
+        compare=config.compare.model_copy(update={"pairs": pairs}),
+        suites=suites,
+        alpha=config.gate.alpha,
+        max_failed_fraction=config.gate.max_failed_fraction,
+        not_run=(),
+    )
+    arms = dict.fromkeys(arm for pair in pairs for arm in (pair.before, pair.after))
+    compared = Draft(f"compare:{name}", "compare", node, tuple(f"score:{arm}" for arm in arms))
+    gate = GateNode(gate=config.gate, suites=suites)
+    return [compared, Draft(f"gate:{name}", "gate", gate, (compared.name,), {compared.name: "compare"})]
 
 
 def _gain(config: LoopConfig, number: int, suites: tuple[Suite, ...]) -> list[Draft]:
@@ -325,15 +334,3 @@ def _gain(config: LoopConfig, number: int, suites: tuple[Suite, ...]) -> list[Dr
         max_failed_fraction=config.gate.max_failed_fraction,
     )
     return [Draft(f"compare:gain-{round_name(number)}", "compare", node, (*before, *after))]
-
-
-def _comparing(name: str, config: LoopConfig, pairs: tuple[PairConfig, ...], suites: tuple[Suite, ...]) -> Draft:
-    node = CompareNode(
-        compare=config.compare.model_copy(update={"pairs": pairs}),
-        suites=suites,
-        alpha=config.gate.alpha,
-        max_failed_fraction=config.gate.max_failed_fraction,
-        not_run=(),
-    )
-    arms = dict.fromkeys(arm for pair in pairs for arm in (pair.before, pair.after))
-    return Draft(name, "compare", node, tuple(f"score:{arm}" for arm in arms))

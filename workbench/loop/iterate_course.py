@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.compare import seeded_words as words
+from workbench.core.ablation_results import SeededSuite
+from workbench.core.commands import ITERATE
 from workbench.core.config import LoopConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.iteration import (
@@ -34,7 +36,7 @@ from workbench.core.iteration import (
 )
 from workbench.core.parts import read_model, write_model, write_text
 from workbench.core.paths import Project
-from workbench.core.results import Comparison, MixSummary, SeededSuite, SuiteComparison, Verdict
+from workbench.core.results import Comparison, MixSummary, SuiteComparison, Verdict
 from workbench.core.stage import Artifact
 from workbench.core.suites import Suite
 from workbench.loop.iterate import ROUND_ARM, SPLIT, corrected, judged_suites, round_name
@@ -92,7 +94,7 @@ class IterateCourse:
         """Writes reports/RUN/iterate.md and iterate.json. IncompleteError if nodes were left to do."""
         stop = self.stopped(artifacts)
         if stop is None:
-            again = f"workbench iterate --resume {run}"
+            again = f"{ITERATE} --resume {run}"
             raise IncompleteError("the rounds are not at their end", where=run, next_step=again)
         iteration = self._iteration(run, stop, artifacts)
         page = self.project.reports / run / "iterate.md"
@@ -200,7 +202,7 @@ class IterateCourse:
 
 def publish_again(project: Project, run: str) -> Path | None:
     """Writes the pages of a finished run again; None if its rounds have not come to their end, or it had none."""
-    if not (command := read_run(project, run).command).startswith("workbench iterate"):
+    if not (command := read_run(project, run).command).startswith(ITERATE):
         return None
     course = IterateCourse(config_of(project, run), project, command)
     artifacts = run_artifacts(project, run)

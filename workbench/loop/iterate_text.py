@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from workbench.compare import seeded_words as words
 from workbench.compare.tables import Row, aligned, plain, table
+from workbench.core.ablation_results import SeededSuite
 from workbench.core.iteration import Iteration, Round, RoundGain, Weaknesses
-from workbench.core.results import SeededSuite
 from workbench.core.wire import printable
 
 

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from workbench.core.commands import RESUMABLE
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.paths import Project, importable_environment
-from workbench.loop.runs import RESUMABLE, continuation, read_run
+from workbench.loop.runs import continuation, read_run
 
 LOCK_FD = "WORKBENCH_RUN_LOCK_FD"
 """Environment variable with the inherited descriptor of the run's lock."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workbench.adapters.registry import check_base, names_registered, resolve
 from workbench.core.cards import Card
+from workbench.core.commands import RUN
 from workbench.core.config import ArmConfig, LoopConfig
 from workbench.core.errors import UsageError
 from workbench.core.fingerprints import fingerprint, library_versions
@@ -39,6 +40,7 @@ from workbench.core.wire import Wire
 from workbench.loop.decisions import restored_records
 from workbench.loop.registry import stages
 from workbench.loop.scene import Scene, cards_behind, datasets_of, read_scene, suite_of, without_policy
+from workbench.score.metrics.chosen import refuse_code
 from workbench.train.refusals import refuse, refuse_arms
 
 ABLATION = "compare:ablation"
@@ -82,7 +84,7 @@ class Draft:
     known_as: dict[str, str] = field(default_factory=dict)
 
 
-def build_plan(config: LoopConfig, project: Path, command: str = "workbench run") -> Plan:
+def build_plan(config: LoopConfig, project: Path, command: str = RUN) -> Plan:
     """The plan of a loop. Raises UsageError for cards, suites or files that are missing or wrong."""
     return fingerprinted(_drafts(config, project, command), project)
 
@@ -202,9 +204,19 @@ def scoring(
 ) -> Draft:
     """`score:NAME` (the arm's name unless told otherwise) of a resolved arm, with the adapter of the node `trained`.
 
-    Raises as `refuse_arms` for an arm that what is trained cannot be scored in."""
+    Raises as `refuse_arms` for an arm that what is trained cannot be scored in, and as `refuse_code` for suites that
+    run what the model writes."""
     refuse_arms(config.train, (arm,))
-    node = ScoreNode(arm=arm, model=config.model, suites=suites, suites_dir=config.suites_dir, seed=config.seed)
+    refuse_code(suites, allowed=config.score.allow_code)
+    own = None if arm.model is None else config.model.model_copy(update={"ref": arm.model, "revision": None})
+    node = ScoreNode(
+        arm=arm,
+        model=own or config.model,
+        base=config.model if own else None,
+        suites=suites,
+        suites_dir=config.suites_dir,
+        seed=config.seed,
+    )
     uses_adapter = arm.adapter in ("train", "sham")
     inputs = _ingests(datasets_of(suites))
     return Draft(
@@ -289,7 +301,8 @@ def _not_run(config: LoopConfig, suites: tuple[Suite, ...]) -> tuple[str, ...]:
     gaps.append(
         "Between-seed variance: one adapter was trained, so the verdict is about this adapter, not this recipe."
     )
-    gaps.append("Exported model: merged or GGUF weights were not scored.")
+    if "export" not in purposes:
+        gaps.append("Exported model: merged or GGUF weights were not scored.")
     return tuple(gaps)
 
 

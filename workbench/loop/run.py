@@ -23,6 +23,7 @@ from typing import Literal, Protocol
 import yaml
 
 from workbench import __version__
+from workbench.core.ablation_results import Ablation
 from workbench.core.config import LoopConfig
 from workbench.core.errors import ExitCode, IncompleteError, UsageError, WorkbenchError
 from workbench.core.events import (
@@ -41,7 +42,7 @@ from workbench.core.nodes import CurateNode
 from workbench.core.parts import read_model, write_text
 from workbench.core.paths import Project
 from workbench.core.records import Manifest
-from workbench.core.results import Ablation, Verdict
+from workbench.core.results import Verdict
 from workbench.core.stage import Artifact, Cancelled, Context, Done, Failed, Outcome
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.extend_index import extend_index

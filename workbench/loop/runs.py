@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.core.commands import RESUMABLE, RUN
 from workbench.core.errors import UsageError
 from workbench.core.events import (
     Event,
@@ -23,8 +24,6 @@ from workbench.core.events import (
 )
 from workbench.core.paths import Project
 
-RESUMABLE = ("workbench run", "workbench demo", "workbench ablate", "workbench iterate", "workbench sweep")
-"""Commands whose runs `workbench run --resume` continues: their configuration is a whole loop."""
 RunStatus = Literal["running", "completed", "failed", "cancelled", "killed"]
 NodeStatus = Literal["pending", "running", "cached", "done", "failed"]
 
@@ -101,7 +100,7 @@ def read_run(project: Project, run: str) -> RunView:
 def continuation(run: str, command: str) -> str:
     """How a run goes on that `command` started and that did not end as it should."""
     if command.startswith(RESUMABLE):
-        return f"continue with: workbench run --resume {run}"
+        return f"continue with: {RUN} --resume {run}"
     if not command:
         return "start it again"
     return f"the same command again goes on where it was: {command}"

@@ -56,7 +56,15 @@ def suite_of(config: LoopConfig, project: Path, entry: str | Suite) -> Suite:
 def without_policy(suite: Suite) -> Suite:
     """The suite without what only the gate reads, so that another margin does not score everything again."""
     return suite.model_copy(
-        update={"description": "", "licence": "unknown", "gated": True, "margin": 0.0, "allowed_failures": None}
+        update={
+            "description": "",
+            "licence": "unknown",
+            "gated": True,
+            "margin": 0.0,
+            "allowed_failures": None,
+            "tags": (),
+            "owners": (),
+        }
     )
 
 

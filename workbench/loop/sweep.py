@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from workbench.core.commands import SWEEP
 from workbench.core.config import LoopConfig
 from workbench.core.errors import UsageError
 from workbench.core.nodes import SweepNode, SweptArm
@@ -30,14 +31,14 @@ from workbench.loop.plan import Draft, Plan, curating, fingerprinted, ingesting,
 from workbench.loop.scene import Scene, read_scene, without_policy
 from workbench.loop.sweep_arms import Combination, combinations
 
-SWEEP = "compare:sweep-"
+ANSWERS = "compare:sweep-"
 """Beginning of the names of nodes that answer in the plan of `workbench sweep`: arms `x` seeds follow."""
 _FIRST_ANSWERS = 12
 """At most so many answers in the first round under a budget: each reads the scores of all arms so far."""
 _OWN_OPTIONS = frozenset({"--seeds", "--random", "--budget", "--target"})
 
 
-def build_sweep_plan(config: LoopConfig, project: Path, command: str = "workbench sweep") -> Plan:
+def build_sweep_plan(config: LoopConfig, project: Path, command: str = SWEEP) -> Plan:
     """The plan of a sweep. UsageError as for a loop and for `combinations`, and without a target suite."""
     found = combinations(config)
     scene = read_scene(_with_all_data(config, found.arms), project)
@@ -88,7 +89,7 @@ def build_sweep_plan(config: LoopConfig, project: Path, command: str = "workbenc
 
 def last_answer(artifacts: Mapping[str, Artifact]) -> Artifact | None:
     """The answer over the most arms and seeds among a run's artifacts, which stand in the plan's order."""
-    return next((artifacts[name] for name in reversed(list(artifacts)) if name.startswith(SWEEP)), None)
+    return next((artifacts[name] for name in reversed(list(artifacts)) if name.startswith(ANSWERS)), None)
 
 
 @dataclass(slots=True)
@@ -147,7 +148,7 @@ def _trained_and_scored(
 def _answer(node: SweepNode, arms: tuple[SweptArm, ...], seeds: tuple[int, ...]) -> Draft:
     made = [name for arm in arms for name in (*arm.trained, *arm.scored)]
     filled = node.model_copy(update={"arms": arms, "seeds": seeds})
-    return Draft(f"{SWEEP}{len(arms)}x{len(seeds)}", "compare", filled, (*made, node.base))
+    return Draft(f"{ANSWERS}{len(arms)}x{len(seeds)}", "compare", filled, (*made, node.base))
 
 
 def _with_all_data(config: LoopConfig, arms: Sequence[Combination]) -> LoopConfig:

@@ -18,7 +18,7 @@ from workbench.core.sweeps import SweepConfig
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.forecast import COSTLY, expected_s
 from workbench.loop.plan import Node, Plan
-from workbench.loop.sweep import SWEEP
+from workbench.loop.sweep import ANSWERS
 from workbench.report.numbers import counted, duration
 
 
@@ -94,7 +94,7 @@ def groups_of(plan: Plan) -> dict[str, tuple[Node, ...]]:
     for node in plan.nodes:
         if node.stage in COSTLY:
             waiting.append(node)
-        elif node.name.startswith(SWEEP):
+        elif node.name.startswith(ANSWERS):
             groups |= {one.name: tuple(waiting) for one in waiting}
             waiting = []
     return groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from workbench.core.commands import RUN
 from workbench.core.config import LoopConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.parts import read_model, write_text
@@ -17,7 +18,7 @@ from workbench.loop.publish import publish
 from workbench.loop.run import Ending
 from workbench.loop.runs import read_run
 from workbench.loop.scored import run_artifact
-from workbench.loop.sweep import SWEEP, last_answer
+from workbench.loop.sweep import ANSWERS, last_answer
 from workbench.loop.sweep_budget import Budget, groups_of
 from workbench.report.sweep_page import render_sweep_page
 
@@ -42,7 +43,7 @@ class SweepCourse:
         """The last answer, published; IncompleteError if there is none."""
         answer = last_answer(artifacts)
         if answer is None:
-            raise IncompleteError("no arm was compared yet", where=run, next_step=f"workbench run --resume {run}")
+            raise IncompleteError("no arm was compared yet", where=run, next_step=f"{RUN} --resume {run}")
         sweep = read_model(answer.part("sweep.json"), Sweep)
         said = [sweep.headline, *([f"Stopped early: {self._stopped}."] if self._stopped else [])]
         return Ending(sweep.exit_code, " ".join(said), publish_sweep(self._project, run, answer), {})
@@ -58,6 +59,6 @@ def publish_sweep(project: Project, run: str, answer: Artifact) -> Path:
 def swept_artifact(project: Project, run: str) -> Artifact | None:
     """The last answer that a run's sweep came to; None for another run, or before the first. UsageError for an unknown
     run."""
-    names = [node.name for node in read_run(project, run).nodes if node.name.startswith(SWEEP)]
+    names = [node.name for node in read_run(project, run).nodes if node.name.startswith(ANSWERS)]
     made = {name: run_artifact(project, run, name) for name in names}
     return last_answer({name: artifact for name, artifact in made.items() if artifact is not None})

@@ -28,10 +28,10 @@ from workbench.core.stage import Artifact, Cancelled, Context, Done, Inputs, Out
 from workbench.mix.rows import RowFile, RowTable, count_rows
 from workbench.mix.selection import curated_files, selected
 from workbench.mix.shares import Demand, Quota, pick, quotas
+from workbench.models.chat import NO_LIMIT
 from workbench.models.token_counts import TokenCounter, tokenizer_fingerprint
 
 _ROWS_BETWEEN_LOOKS = 500
-_ENDLESS = 1 << 40
 _SHORT_OF_SHARE = 0.01
 """A realised share this far from the requested one is worth a warning."""
 
@@ -100,7 +100,9 @@ def _nothing(table: RowTable, config: MixNode) -> IncompleteError:
     return IncompleteError(
         f"no row to train on: {unusable}",
         where="mix",
-        next_step="raise train.max_length, look at mix.shares, or add data",
+        next_step="look at what curation dropped (funnel.json) and at mix.shares, or add data"
+        if config.objective == "pretrain"
+        else "raise train.max_length, look at mix.shares, or add data",
     )
 
 
@@ -111,7 +113,7 @@ def external(config: MixNode, project: Path) -> dict[str, str]:
 
 def _count(config: MixNode, files: Sequence[RowFile], inputs: Inputs, ctx: Context) -> RowTable | None:
     # Long documents are cut into windows in `pretrain`: nothing of them is lost.
-    longest = _ENDLESS if config.objective == "pretrain" else config.max_length
+    longest = NO_LIMIT if config.objective == "pretrain" else config.max_length
     counter = TokenCounter.for_model(config.model, ctx.project, longest)
 
     def progress(rows: int) -> None:

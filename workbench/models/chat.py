@@ -23,6 +23,8 @@ from workbench.core.records import Message, Record
 
 IGNORED = -100
 """Label of a token that is read but not learned."""
+NO_LIMIT = 1 << 40
+"""A `max_length` that cuts nothing off."""
 RENDER_VERSION = 1
 """Raised when the same messages would give other token ids."""
 

@@ -7,11 +7,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
+from workbench.models import heads
+from workbench.models.greedy import greedy_ids, shared_prefix
 from workbench.models.likelihood import batches
 from workbench.models.loading import LoadedModel
+from workbench.models.memo import BatchMemo, batch_key
+from workbench.models.shared_prefix import unsupported
+
+_KIND = "generate/2"
+_LOGIT_SETTINGS = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "sequence_bias": None,
+    "exponential_decay_length_penalty": None,
+    "guidance_scale": None,
+    "num_beams": 1,
+}
+"""Settings of transformers' generation that change what a greedy answer is, with the value that changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +55,37 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     on_batch: Callable[[int], object] | None = None,
+    memo: BatchMemo | None = None,
 ) -> list[Generated]:
     """Greedy continuations of `prompts`, in their order; `on_batch` hears how many are done.
 
-    Batches follow the rule of `likelihood.batches`. Raises ValueError for an empty prompt.
+    Batches follow the rule of `likelihood.batches`; those in `memo` are not computed, and a beginning that all prompts
+    share is read once. Raises ValueError for an empty prompt.
     """
     if not all(prompts):
         raise ValueError("a prompt is empty: begin it with `start_ids`")
     answers: dict[int, Generated] = {}
+    prefix = shared_prefix(prompts)
     for batch in batches([len(prompt) for prompt in prompts], batch_size):
-        made = _generate_batch(loaded, [prompts[index] for index in batch], max_new_tokens)
+        made = _made(loaded, [prompts[index] for index in batch], max_new_tokens, prefix, memo)
         answers.update(zip(batch, made, strict=True))
         if on_batch is not None:
             on_batch(len(answers))
     return [answers[index] for index in range(len(prompts))]
+
+
+def _made(
+    loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, prefix: list[int], memo: BatchMemo | None
+) -> list[Generated]:
+    """A batch from the memo, or computed and kept."""
+    if memo is None:
+        return _generate_batch(loaded, prompts, max_new_tokens, prefix)
+    key = batch_key(_KIND, prefix=len(prefix), prompts=prompts, max_new_tokens=max_new_tokens, stop=stop_ids(loaded))
+    if (kept := memo.get(key)) is not None:
+        return [Generated(*values) for values in kept]
+    made = _generate_batch(loaded, prompts, max_new_tokens, prefix)
+    memo.put(key, [list(astuple(answer)) for answer in made])
+    return made
 
 
 def stop_ids(loaded: LoadedModel) -> list[int]:
@@ -64,7 +105,26 @@ def left_padded(prompts: Sequence[list[int]], pad: int, device: Any = None) -> t
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def _generate_batch(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int) -> list[Generated]:
+def _generate_batch(
+    loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int, prefix: list[int]
+) -> list[Generated]:
+    """By our own loop where the model's attention is plain, by transformers' where it is not."""
+    stops = set(stop_ids(loaded))
+    longest = max(map(len, prompts)) + max_new_tokens
+    if unsupported(loaded.model, longest) is None and not changed_decoding(loaded.model):
+        ids = greedy_ids(loaded.model, prompts, max_new_tokens, lambda answer: answer[-1] in stops, prefix)
+    else:
+        ids = _by_transformers(loaded, prompts, max_new_tokens)
+    return [_answer(loaded, row) for row in ids]
+
+
+def changed_decoding(model: Any) -> bool:
+    """Whether the model's own generation settings change logits before the highest is taken."""
+    settings = heads.bare(model).generation_config
+    return any(getattr(settings, name, None) not in (None, neutral) for name, neutral in _LOGIT_SETTINGS.items())
+
+
+def _by_transformers(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
     import torch
     from transformers import GenerationConfig
 
@@ -75,7 +135,8 @@ def _generate_batch(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_t
     )
     with torch.inference_mode():
         out = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
-    return [_answer(loaded, row) for row in out[:, ids.shape[1] :].tolist()]
+    rows: list[list[int]] = out[:, ids.shape[1] :].tolist()
+    return rows
 
 
 def _answer(loaded: LoadedModel, ids: list[int]) -> Generated:

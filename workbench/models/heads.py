@@ -24,15 +24,15 @@ def separable(model: Any) -> bool:
     """Whether the logits of `model` (causal, PEFT or plain) are its last hidden states times a plain matrix."""
     from torch.nn import Linear
 
-    bare = _bare(model)
-    head = bare.get_output_embeddings()
-    settings = bare.config.get_text_config()
+    inner = bare(model)
+    head = inner.get_output_embeddings()
+    settings = inner.config.get_text_config()
     return (
         type(head) is Linear
         and head.bias is None
         and not any(getattr(settings, name, None) not in (None, 1, 1.0) for name in _LOGIT_CHANGES)
         and not _is_prompt_learning(model)
-        and bare.base_model is not bare
+        and inner.base_model is not inner
     )
 
 
@@ -42,15 +42,15 @@ def hidden_states(model: Any, input_ids: Any, **inputs: Any) -> Any:
     `inputs` are for the model, such as `position_ids`. Rows are padded on the right, so causal attention keeps the
     padding out of every real token without a mask.
     """
-    return _bare(model).base_model(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
+    return bare(model).base_model(input_ids=input_ids, **{"use_cache": False, **inputs}).last_hidden_state
 
 
 def head_weight(model: Any) -> Any:
     """The output head's matrix `[vocabulary, hidden]`."""
-    return _bare(model).get_output_embeddings().weight
+    return bare(model).get_output_embeddings().weight
 
 
-def _bare(model: Any) -> Any:
+def bare(model: Any) -> Any:
     """The transformers model inside a PEFT model, with the adapter's layers in it; any other model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from workbench.models import heads
 from workbench.models.loading import LoadedModel
+from workbench.models.memo import BatchMemo, batch_key
 
+_KIND = "continuation_nll/1"
 _ROWS_PER_CHUNK = 512
 """Rows of fp32 logits held at once: 100 MB at a vocabulary of 49,152."""
 
@@ -33,9 +35,13 @@ class ContinuationScore:
 
 
 def continuation_nll(
-    loaded: LoadedModel, pairs: Sequence[Pair], batch_size: int, on_batch: Callable[[int], object] | None = None
+    loaded: LoadedModel,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    on_batch: Callable[[int], object] | None = None,
+    memo: BatchMemo | None = None,
 ) -> list[ContinuationScore]:
-    """Scores of `pairs`, in their order; `on_batch` hears how many are done.
+    """Scores of `pairs`, in their order; `on_batch` hears how many are done, batches in `memo` are not computed.
 
     The log-softmax is taken in fp32, on the continuation's positions alone. Batches are made by one rule (`batches`):
     two arms with the same pairs and batch size compute in the same shapes. Raises ValueError for an empty context.
@@ -45,7 +51,7 @@ def continuation_nll(
             raise ValueError(f"pair {number} has an empty context: begin it with `start_ids`")
     scores: dict[int, ContinuationScore] = {}
     for batch in batches([len(context) + len(continuation) for context, continuation in pairs], batch_size):
-        scores.update(zip(batch, _score_batch(loaded, [pairs[index] for index in batch]), strict=True))
+        scores.update(zip(batch, _scored(loaded, [pairs[index] for index in batch], memo), strict=True))
         if on_batch is not None:
             on_batch(len(scores))
     return [scores[index] for index in range(len(pairs))]
@@ -57,29 +63,48 @@ def batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
+def _scored(loaded: LoadedModel, pairs: Sequence[Pair], memo: BatchMemo | None) -> list[ContinuationScore]:
+    """A batch from the memo, or computed and kept."""
+    if memo is None:
+        return _score_batch(loaded, pairs)
+    key = batch_key(_KIND, pairs=[list(pair) for pair in pairs])
+    if (kept := memo.get(key)) is not None:
+        return [ContinuationScore(*values) for values in kept]
+    scores = _score_batch(loaded, pairs)
+    memo.put(key, [list(astuple(score)) for score in scores])
+    return scores
+
+
 def _score_batch(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[ContinuationScore]:
-    """Right-padded batch of one forward pass; row `i` of the head belongs to the token that predicts target `i`."""
     import torch
 
-    device = loaded.model.device
-    longest = max(len(context) + len(continuation) for context, continuation in pairs)
-    ids = torch.full((len(pairs), longest), loaded.tokenizer.pad_token_id)
-    mask = torch.zeros((len(pairs), longest), dtype=torch.long)
-    predicts = torch.zeros((len(pairs), longest), dtype=torch.bool)
-    for row, (context, continuation) in enumerate(pairs):
-        length = len(context) + len(continuation)
-        ids[row, :length] = torch.tensor(context + continuation)
-        mask[row, :length] = 1
-        predicts[row, len(context) - 1 : length - 1] = True
-    targets = torch.tensor([token for _, continuation in pairs for token in continuation], device=device)
+    targets = torch.tensor([token for _, continuation in pairs for token in continuation], device=loaded.model.device)
     with torch.inference_mode():
-        rows = _rows(loaded.model, ids.to(device), mask.to(device), predicts.to(device))
-        nll, first_choice = _token_scores(rows, targets)
+        nll, first_choice = _token_scores(logit_rows(loaded, pairs), targets)
     counts = [len(continuation) for _, continuation in pairs]
     return [
         ContinuationScore(float(part_nll.sum(dtype=torch.float64)), count, bool(part_first.all()))
         for count, part_nll, part_first in zip(counts, nll.split(counts), first_choice.split(counts), strict=True)
     ]
+
+
+def logit_rows(loaded: LoadedModel, pairs: Sequence[Pair]) -> Callable[[int, int], Any]:
+    """Reads a right-padded batch in one forward pass; gives the logits `[end - start, vocabulary]` of rows `start` to
+    `end`, where row `i` predicts continuation token `i` of the whole batch. The last token of a pair is never read:
+    a pair may be one token longer than the model."""
+    import torch
+
+    device = loaded.model.device
+    longest = max(len(context) + len(continuation) for context, continuation in pairs) - 1
+    ids = torch.full((len(pairs), longest), loaded.tokenizer.pad_token_id)
+    mask = torch.zeros((len(pairs), longest), dtype=torch.long)
+    predicts = torch.zeros((len(pairs), longest), dtype=torch.bool)
+    for row, (context, continuation) in enumerate(pairs):
+        read = (context + continuation)[:-1]
+        ids[row, : len(read)] = torch.tensor(read)
+        mask[row, : len(read)] = 1
+        predicts[row, len(context) - 1 : len(read)] = True
+    return _rows(loaded.model, ids.to(device), mask.to(device), predicts.to(device))
 
 
 def _rows(model: Any, ids: Any, mask: Any, predicts: Any) -> Callable[[int, int], Any]:

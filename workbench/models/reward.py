@@ -20,7 +20,7 @@ from workbench.core.errors import UsageError
 from workbench.core.fingerprints import file_sha256, fingerprint
 from workbench.core.records import Record
 from workbench.models.adapter_files import CONFIG, NOTE, WEIGHTS, read_note
-from workbench.models.chat import conversation, encode_record
+from workbench.models.chat import NO_LIMIT, conversation, encode_record
 from workbench.models.likelihood import batches
 from workbench.models.loading import load, locate, readable
 from workbench.models.quiet import quiet_libraries
@@ -28,7 +28,6 @@ from workbench.models.refs import model_fingerprint, named_at, resolve
 
 _BATCH_ROWS = 8
 _LONGEST_TOKENS = 1024
-_ENDLESS = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def rewards(
 def _encoded(loaded: RewardModel, record: Record) -> dict[str, list[int]]:
     """What the model reads; control tokens in the data are text."""
     if loaded.tokenizer.chat_template:
-        ids = encode_record(loaded.tokenizer, record, _ENDLESS, None).input_ids[-loaded.max_tokens :]
+        ids = encode_record(loaded.tokenizer, record, NO_LIMIT, None).input_ids[-loaded.max_tokens :]
         return {"input_ids": ids, "attention_mask": [1] * len(ids)}
     if record.kind == "document":
         texts = [record.text or ""]

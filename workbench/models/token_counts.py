@@ -27,6 +27,7 @@ from workbench.core.records import Message, Record, Source
 from workbench.core.wire import Wire
 from workbench.models.chat import (
     IGNORED,
+    NO_LIMIT,
     RENDER_VERSION,
     ControlToken,
     Frame,
@@ -46,7 +47,6 @@ _COUNTS_VERSION = 1
 """Raised when what is remembered of a tokenizer has another meaning."""
 _EXCHANGES = 16
 """Conversations of up to so many questions and answers need no template engine."""
-_ENDLESS = 1 << 40
 
 Roles = tuple[str, ...]
 
@@ -202,7 +202,7 @@ class TokenCounter:
             return False
         for record, found in zip(_PROBES, self.count(_PROBES), strict=True):
             if found.problem is None:
-                encoded = encode_record(self._loaded(), record, _ENDLESS, self._config.system_prompt)
+                encoded = encode_record(self._loaded(), record, NO_LIMIT, self._config.system_prompt)
                 prompt = sum(label == IGNORED for label in encoded.labels)
                 if (found.prompt, found.total) != (prompt, len(encoded.input_ids)):
                     return False

@@ -70,6 +70,7 @@ PURPOSES: dict[str, tuple[str, str]] = {
         "The published base against its quantised self: what is lost before any training.",
     ),
     "prompt": ("Prompt only", "A system prompt in place of training."),
+    "export": ("Exported model", "What is shipped against what was trained: merging and formats must lose nothing."),
     "other": ("Further pair", "Compared besides, and not part of the verdict."),
     "candidate": ("Candidate", "The pair that decides."),
 }

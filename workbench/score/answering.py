@@ -7,6 +7,7 @@ A document that cannot be asked gets an answer with the reason instead of a text
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,15 +26,16 @@ class Answer:
     error: str | None = None
 
 
-def answer(job: Job) -> list[Answer]:
-    """One answer per document, in order, of at most `suite.max_new_tokens` tokens."""
+def answer(job: Job, earlier: Mapping[int, Sequence[Message]] | None = None) -> list[Answer]:
+    """One answer per document, in order, of at most `suite.max_new_tokens` tokens; `earlier` holds what was said before
+    the prompt, by `doc_id`."""
     from workbench.models.generate import generate
 
     prompts: list[list[int]] = []
     problems: dict[int, str] = {}
     room = job.loaded.config.max_length - job.suite.max_new_tokens
     for document in job.documents:
-        ids = _prompt_ids(job, document)
+        ids = _prompt_ids(job, document, (earlier or {}).get(document.doc_id, ()))
         if not ids:
             problems[document.doc_id] = "document has no `prompt`"
         elif len(ids) > room:
@@ -50,6 +52,7 @@ def answer(job: Job) -> list[Answer]:
             job.suite.max_new_tokens,
             batch_size,
             on_batch=lambda done: job.on_batch(done, len(prompts)),
+            memo=job.memo,
         )
         if prompts
         else []
@@ -60,16 +63,18 @@ def answer(job: Job) -> list[Answer]:
             answers.append(Answer("", 0, "error", problem))
         else:
             given = next(texts)
+            job.on_generated(given.tokens)
             answers.append(Answer(given.text, given.tokens, given.finish_reason))
     return answers
 
 
-def _prompt_ids(job: Job, document: SuiteDocument) -> list[int]:
+def _prompt_ids(job: Job, document: SuiteDocument, earlier: Sequence[Message]) -> list[int]:
     from workbench.models.chat import prompt_ids, start_ids, text_ids
 
     prompt = text_field(document.fields, "prompt")
     if prompt is None:
         return []
     if job.suite.chat:
-        return prompt_ids(job.loaded.tokenizer, [Message(role="user", content=prompt)], job.system_prompt)
+        messages = [*earlier, Message(role="user", content=prompt)]
+        return prompt_ids(job.loaded.tokenizer, messages, job.system_prompt)
     return start_ids(job.loaded.tokenizer) + text_ids(job.loaded.tokenizer, prompt)

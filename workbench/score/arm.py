@@ -1,41 +1,39 @@
 """Scoring one arm: the model is loaded once, each suite's rows are kept as soon as it is finished.
 
+    .workbench/scores/ARM.jsonl       batches, kept as soon as they are computed, for every run of the project
     work_dir/capitals.rows.jsonl, capitals.generations.jsonl, capitals.json (the mark that the suite is done)
-    out_dir/samples.jsonl, generations.jsonl, arm.json
+    out_dir/samples.jsonl, generations.jsonl, arm.json, timing.json
 
-After a kill the suites with a mark are read back and the others are scored, which gives the same parts.
+After a kill the suites with a mark are read back, finished batches of the others come from the score cache, the rest is
+computed, and the parts are the same; only timing.json differs from run to run.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.fingerprints import tree_sha256
 from workbench.core.nodes import ScoreNode
 from workbench.core.parts import read_model, read_rows, write_model, write_rows
 from workbench.core.paths import inside
 from workbench.core.records import Generation, ScoreRow
 from workbench.core.results import ArmInfo
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Summary
-from workbench.core.suites import Suite, SuiteDocument, read_documents, settings_hash, suite_path
+from workbench.core.suites import Suite, SuiteDocument, read_documents, read_examples, settings_hash, suite_path
+from workbench.core.timing import ArmTiming, SuiteTiming
 from workbench.core.wire import Wire, storable
+from workbench.score.arm_models import ArmModels
+from workbench.score.cache import BatchTime
+from workbench.score.conditions import conditions
+from workbench.score.kinds import perplexity
 from workbench.score.kinds.registry import KINDS
-from workbench.score.scoring import GENERATION_BATCH_FACTOR, Job, Scored, ScoringStopped
+from workbench.score.scoring import Job, Scored, ScoringStopped
 from workbench.score.tasks import check_suite
-
-if TYPE_CHECKING:
-    from workbench.models.loading import LoadedModel
-
-BATCH_RULE = (
-    "fixed rows per batch, longest first, padded to the longest of the batch; "
-    f"generation takes {GENERATION_BATCH_FACTOR} times the rows"
-)
 
 
 class SuiteMark(Wire):
@@ -44,6 +42,9 @@ class SuiteMark(Wire):
     settings_hash: str
     truncated: int
     """Documents that were cut to fit the model's length."""
+    timing: SuiteTiming
+    corpus: dict[str, float] = {}
+    """What only the whole suite has: corpus BLEU, macro F1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class _Plan:
 
     suite: Suite
     documents: list[SuiteDocument]
+    examples: list[dict[str, Any]]
+    """Few-shot examples of a standard task."""
     settings_hash: str
 
 
@@ -63,7 +66,8 @@ def score_arm(config: ScoreNode, inputs: Inputs, ctx: Context) -> Outcome:
     """
     plans = _plans(config, inputs, ctx)
     adapter = adapter_dir(config, inputs, ctx.project)
-    scorer = _Scorer(config, ctx, adapter, total=sum(len(plan.documents) for plan in plans))
+    models = ArmModels(config, adapter, ctx.project)
+    scorer = _Scorer(config, ctx, models, total=sum(len(plan.documents) for plan in plans))
     try:
         for plan in plans:
             if ctx.cancelled():
@@ -71,7 +75,9 @@ def score_arm(config: ScoreNode, inputs: Inputs, ctx: Context) -> Outcome:
             scorer.score(plan)
     except ScoringStopped:
         return Cancelled()
-    write_model(ctx.out_dir / "arm.json", _arm_info(config, scorer.model(), adapter, plans))
+    write_model(ctx.out_dir / "arm.json", _arm_info(config, models, plans))
+    if damaged := models.damaged_lines():
+        ctx.warn(f"{damaged} lines of the score cache were damaged; their batches were computed again")
     return Done(_collect(plans, ctx))
 
 
@@ -121,7 +127,8 @@ def _plans(config: ScoreNode, inputs: Inputs, ctx: Context) -> list[_Plan]:
             document.model_copy(update={"fields": _storable(document.fields)})
             for document in read_documents(path, suite)
         ]
-        plans.append(_Plan(suite, documents, settings_hash(suite, path)))
+        examples = _storable(read_examples(path, suite))
+        plans.append(_Plan(suite, documents, examples, settings_hash(suite, path)))
     return plans
 
 
@@ -139,23 +146,13 @@ def _storable(value: Any) -> Any:
 class _Scorer:
     """Scores suites one after another on a model that is loaded when the first one needs it."""
 
-    def __init__(self, config: ScoreNode, ctx: Context, adapter: Path | None, total: int) -> None:
+    def __init__(self, config: ScoreNode, ctx: Context, models: ArmModels, total: int) -> None:
         self._config = config
         self._ctx = ctx
-        self._adapter = adapter
+        self._models = models
         self._total = total
         self._done = 0
-        self._loaded: LoadedModel | None = None
-
-    def model(self) -> LoadedModel:
-        """The arm's model, loaded once."""
-        if self._loaded is None:
-            from workbench.models.loading import load
-
-            arm, model = self._config.arm, self._config.model
-            self._ctx.progress(self._done, self._total, "documents", "loading the model")
-            self._loaded = load(model, arm.precision or model.precision, self._ctx.project, self._adapter)
-        return self._loaded
+        self._generated_tokens = 0
 
     def score(self, plan: _Plan) -> None:
         """Scores one suite into `work_dir`, unless its mark says that an earlier attempt did."""
@@ -163,8 +160,13 @@ class _Scorer:
         if is_finished(self._ctx.work_dir, plan.suite, plan.settings_hash):
             self._ctx.info(f"suite {name}: kept from the interrupted attempt")
         else:
-            scored = KINDS[plan.suite.kind](self._job(plan))
-            self._keep(plan, scored)
+            if not self._models.loaded:
+                self._ctx.progress(self._done, self._total, "documents", "loading the model")
+            job = self._job(plan)
+            self._generated_tokens = 0
+            started = time.perf_counter()
+            scored = KINDS[plan.suite.kind](job)
+            self._keep(plan, scored, self._timing(plan, time.perf_counter() - started))
         self._done += len(plan.documents)
         self._ctx.progress(self._done, self._total, "documents", name)
 
@@ -178,17 +180,45 @@ class _Scorer:
             documents = len(plan.documents) * rows // max(all_rows, 1)
             self._ctx.progress(self._done + documents, self._total, "documents", plan.suite.name)
 
+        def on_generated(tokens: int) -> None:
+            self._generated_tokens += tokens
+
         return Job(
             arm=arm.name,
             suite=plan.suite,
             documents=plan.documents,
-            loaded=self.model(),
+            examples=plan.examples,
+            loaded=self._models.own(),
             batch_size=arm.batch_size,
             system_prompt=arm.system_prompt,
             on_batch=on_batch,
+            memo=self._models.memo(),
+            base=self._models.base if self._models.differs_from_base else None,
+            on_generated=on_generated,
+            warn=self._ctx.warn,
         )
 
-    def _keep(self, plan: _Plan, scored: Scored) -> None:
+    def _timing(self, plan: _Plan, seconds: float) -> SuiteTiming:
+        """`seconds` are this attempt's; what came from the cache is added with what it took when it was computed."""
+        batches: list[BatchTime] = self._models.memo().take_times()
+        reused = [batch.seconds for batch in batches if batch.reused]
+        if reused:
+            self._ctx.info(f"suite {plan.suite.name}: {len(reused)} of {len(batches)} batches from the score cache")
+        seconds += sum(reused)
+        tokens = self._generated_tokens
+        return SuiteTiming(
+            suite=plan.suite.name,
+            documents=len(plan.documents),
+            seconds=round(seconds, 4),
+            seconds_per_document=round(seconds / len(plan.documents), 6),
+            batches=len(batches),
+            reused_batches=len(reused),
+            longest_batch_seconds=round(max((batch.seconds for batch in batches), default=0.0), 4),
+            generated_tokens=tokens,
+            tokens_per_second=round(tokens / seconds, 3) if tokens else None,
+        )
+
+    def _keep(self, plan: _Plan, scored: Scored, timing: SuiteTiming) -> None:
         rows, generations, mark = suite_files(self._ctx.work_dir, plan.suite)
         failed = sum(row.value is None for row in scored.rows)
         if failed:
@@ -198,7 +228,10 @@ class _Scorer:
             self._ctx.warn(f"suite {plan.suite.name}: {cut} to {self._config.model.max_length} tokens")
         write_rows(rows, scored.rows)
         write_rows(generations, scored.generations)
-        write_model(mark, SuiteMark(settings_hash=plan.settings_hash, truncated=scored.truncated))
+        finished = SuiteMark(
+            settings_hash=plan.settings_hash, truncated=scored.truncated, timing=timing, corpus=scored.corpus
+        )
+        write_model(mark, finished)
 
 
 def suite_files(work_dir: Path, suite: Suite) -> tuple[Path, Path, Path]:
@@ -220,12 +253,13 @@ def _collect(plans: list[_Plan], ctx: Context) -> Summary:
     """Joins the suites' parts in the order of the configuration and sums them up."""
     rows: list[ScoreRow] = []
     generations: list[Generation] = []
-    truncated = 0
+    marks: list[SuiteMark] = []
     for plan in plans:
         rows_path, generations_path, mark = suite_files(ctx.work_dir, plan.suite)
         rows += read_rows(rows_path, ScoreRow)
         generations += read_rows(generations_path, Generation)
-        truncated += read_model(mark, SuiteMark).truncated
+        marks.append(read_model(mark, SuiteMark))
+    write_model(ctx.out_dir / "timing.json", ArmTiming(suites=tuple(mark.timing for mark in marks)))
     write_rows(ctx.out_dir / "samples.jsonl", rows)
     write_rows(ctx.out_dir / "generations.jsonl", generations)
     means = {
@@ -234,15 +268,28 @@ def _collect(plans: list[_Plan], ctx: Context) -> Summary:
         if (mean := _mean(plan.suite, rows)) is not None
     }
     ctx.metric(len(plans), **means)
+    derived = {
+        f"{plan.suite.name}.{name}": total
+        for plan in plans
+        if plan.suite.kind == "perplexity"
+        for name, total in perplexity.totals(row for row in rows if row.suite == plan.suite.name).items()
+    }
+    derived |= {
+        f"{plan.suite.name}.{name}": value
+        for plan, mark in zip(plans, marks, strict=True)
+        for name, value in mark.corpus.items()
+    }
     counts = {
         "suites": len(plans),
         "rows": len(rows),
         "generations": len(generations),
         "failed": sum(row.value is None for row in rows),
         "unparsed": sum(not row.parsed for row in rows),
-        "truncated": truncated,
+        "truncated": sum(mark.truncated for mark in marks),
+        "batches": sum(mark.timing.batches for mark in marks),
+        "reused_batches": sum(mark.timing.reused_batches for mark in marks),
     }
-    return {**counts, **{name: round(mean, 4) for name, mean in means.items()}}
+    return {**counts, **{name: round(mean, 4) for name, mean in (derived | means).items()}}
 
 
 def _mean(suite: Suite, rows: list[ScoreRow]) -> float | None:
@@ -255,42 +302,18 @@ def _mean(suite: Suite, rows: list[ScoreRow]) -> float | None:
     return sum(row.value * row.weight for row in own if row.value is not None) / weight if weight else None
 
 
-def _arm_info(config: ScoreNode, loaded: LoadedModel, adapter: Path | None, plans: list[_Plan]) -> ArmInfo:
-    arm = config.arm
+def _arm_info(config: ScoreNode, models: ArmModels, plans: list[_Plan]) -> ArmInfo:
+    arm, loaded = config.arm, models.own()
     assert arm.batch_size is not None, "the plan fills in batch_size"
+    suites = {f"suite:{plan.suite.name}": plan.settings_hash for plan in plans}
     return ArmInfo(
         arm=arm.name,
         model=config.model.ref,
         model_fingerprint=loaded.fingerprint,
         adapter=arm.adapter,
-        adapter_sha256=tree_sha256(adapter) if adapter else None,
+        adapter_sha256=models.adapter_sha256,
         precision=loaded.precision,
         system_prompt=arm.system_prompt,
-        conditions=_conditions(loaded, plans),
+        conditions={**conditions(loaded), **suites},
         batch_size=arm.batch_size,
     )
-
-
-def _conditions(loaded: LoadedModel, plans: list[_Plan]) -> dict[str, str]:
-    """What must agree between arms.
-
-    Precision of the weights and system prompt are what arms may differ in: they stand in `ArmInfo` itself. What is
-    computed in (dtype, device, softmax, library versions) stands here.
-    """
-    import torch
-
-    from workbench.models.chat import template_hash
-
-    dtype = loaded.model.get_input_embeddings().weight.dtype
-    device = loaded.model.device
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return {
-        "compute_dtype": str(dtype).removeprefix("torch."),
-        "softmax_dtype": "float32",
-        "device": f"{device.type} {kind}",
-        "template_hash": template_hash(loaded.tokenizer, None),
-        "max_length": str(loaded.config.max_length),
-        "batch_rule": BATCH_RULE,
-        **{name: metadata.version(name) for name in ("lm-eval", "torch", "transformers")},
-        **{f"suite:{plan.suite.name}": plan.settings_hash for plan in plans},
-    }

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.core.config import ModelConfig
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.fingerprints import fingerprint, short_id
+from workbench.core.fingerprints import file_sha256, fingerprint, short_id
 from workbench.core.outputs import ChoiceOutput
-from workbench.core.parts import write_documents, write_model
+from workbench.core.parts import write_documents, write_model, write_text
 from workbench.core.suites import Documents, Suite, SuiteDocument, read_documents
 from workbench.core.wire import Wire
 from workbench.score.scoring import Job
+from workbench.score.suite_new import suite_yaml
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
@@ -45,6 +46,16 @@ class Provenance(Wire):
     """Candidates that some rotation got wrong."""
     narrow: int
     """Candidates right every time, but once by less than the margin."""
+    must_pass: int = 0
+    """Items that may not fail at all."""
+    must_pass_nats: float | None = None
+    """Lead from which on an item must pass; None marks only what the candidates mark."""
+    noise_flips: int | None = None
+    """Items that the base itself got wrong in other batches: its A/A arm."""
+    allowed_failures: int | None = None
+    """What 95% of such arms stay within."""
+    items_sha256: str | None = None
+    """Of the file of items, as it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +72,13 @@ def freeze(
     candidates: list[dict[str, Any]],
     *,
     margin_nats: float = 1.0,
+    must_pass_nats: float | None = None,
     batch_size: int = 8,
 ) -> Frozen:
     """Keeps the candidates (`question`, `choices`, `answer` as index) that the model knows.
+
+    Those that lead by `must_pass_nats` or more in every rotation get `must_pass: true`, beside those that have it. What
+    is kept is scored once more in batches of another size, which says how many failures mean nothing.
 
     Raises UsageError for a candidate without these fields or a suite that asks for others, IncompleteError if none is
     kept.
@@ -73,13 +88,18 @@ def freeze(
     for number, candidate in enumerate(candidates, start=1):
         _check_candidate(candidate, number)
     leads = _leads(loaded, suite, candidates, batch_size)
-    kept = [item for item, lead in zip(candidates, leads, strict=True) if lead >= margin_nats]
+    kept = [
+        {**item, "must_pass": True} if must_pass_nats is not None and lead >= must_pass_nats else item
+        for item, lead in zip(candidates, leads, strict=True)
+        if lead >= margin_nats
+    ]
     if not kept:
         raise IncompleteError(
             f"none of {len(candidates)} candidates passes the rule",
             where=f"suite {suite.name}",
             next_step="give more candidates or a smaller margin",
         )
+    flips = _flips(loaded, suite, kept, batch_size)
     provenance = Provenance(
         suite=suite.name,
         model=loaded.config.ref,
@@ -92,14 +112,43 @@ def freeze(
         kept=len(kept),
         wrong=sum(lead <= 0 for lead in leads),
         narrow=sum(0 < lead < margin_nats for lead in leads),
+        must_pass=sum(item.get("must_pass") is True for item in kept),
+        must_pass_nats=must_pass_nats,
+        noise_flips=flips,
+        allowed_failures=allowed_failures(flips, len(kept)),
     )
     return Frozen(kept, provenance)
 
 
-def freeze_items(items: Path, out: Path, model: ModelConfig, project: Path, *, margin: float) -> Provenance:
+def allowed_failures(flips: int, n: int) -> int:
+    """Failures among `n` items that 95% of arms equal to the base stay within, after `flips` were seen in one.
+
+    The 95% point of the predictive distribution: beta-binomial, from Jeffreys' prior (Gelman et al., Bayesian Data
+    Analysis, section 2.4). The rate's own upper limit would allow several times as many.
+    """
+    # 1 s: scipy.stats
+    from scipy.stats import betabinom
+
+    return int(betabinom.ppf(0.95, n, flips + 0.5, n - flips + 0.5))
+
+
+def freeze_items(
+    items: Path,
+    out: Path,
+    model: ModelConfig,
+    project: Path,
+    *,
+    margin: float,
+    must_pass: float | None = None,
+    tags: tuple[str, ...] = (),
+    owners: tuple[str, ...] = (),
+    dry_run: bool = False,
+) -> Provenance:
     """Freezes the candidates in `items` (JSON Lines) to `out`, with the provenance beside it, and returns that.
 
-    The model is loaded at its configured precision. Raises as `freeze`, for unreadable lines, and for a missing model.
+    A suite of that name is written with it if there is none; one that is there stays as it is. `dry_run` writes
+    nothing. The model is loaded at
+    its configured precision. Raises as `freeze`, for unreadable lines, and for a missing model.
     """
     from workbench.models.loading import load
 
@@ -108,15 +157,31 @@ def freeze_items(items: Path, out: Path, model: ModelConfig, project: Path, *, m
     if not items.is_file():
         raise UsageError("candidates file does not exist", where=str(items))
     candidates = [document.fields for document in read_documents(items, suite)]
-    frozen = freeze(load(model, model.precision, project), suite, candidates, margin_nats=margin)
-    write_frozen(frozen, out)
-    return frozen.provenance
+    loaded = load(model, model.precision, project)
+    frozen = freeze(loaded, suite, candidates, margin_nats=margin, must_pass_nats=must_pass)
+    if dry_run:
+        return frozen.provenance
+    provenance = write_frozen(frozen, out)
+    if not (beside := out.with_suffix(".yaml")).exists():
+        grouped = all(isinstance(item.get("group"), str) for item in frozen.items)
+        policy = {
+            "description": f"Frozen from {model.ref} at {loaded.precision}, see {out.stem}.provenance.json.",
+            "documents": Documents(file=out.name),
+            "groups": "group" if grouped else None,
+            "allowed_failures": provenance.allowed_failures,
+            "tags": tags,
+            "owners": owners,
+        }
+        write_text(beside, suite_yaml(suite.model_copy(update=policy)))
+    return provenance
 
 
-def write_frozen(frozen: Frozen, documents: Path) -> None:
-    """Writes the items to `documents` (JSON Lines) and the provenance beside it."""
+def write_frozen(frozen: Frozen, documents: Path) -> Provenance:
+    """Writes the items to `documents` (JSON Lines) and the provenance beside it, which is returned."""
     write_documents(documents, frozen.items)
-    write_model(documents.with_suffix(".provenance.json"), frozen.provenance)
+    provenance = frozen.provenance.model_copy(update={"items_sha256": file_sha256(documents)})
+    write_model(documents.with_suffix(".provenance.json"), provenance)
+    return provenance
 
 
 def _check_candidate(candidate: dict[str, Any], number: int) -> None:
@@ -128,6 +193,19 @@ def _check_candidate(candidate: dict[str, Any], number: int) -> None:
         raise UsageError("`choices` must be at least two texts", where=where)
     if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < len(choices):
         raise UsageError(f"`answer` must be the index of the right choice, got {answer!r}", where=where)
+
+
+def _flips(loaded: LoadedModel, suite: Suite, items: list[dict[str, Any]], batch_size: int) -> int:
+    """Items, right in batches of `batch_size`, that are wrong in the A/A arm's."""
+    from workbench.score.kinds import regression
+
+    documents = [
+        SuiteDocument(doc_id=number, doc_hash=short_id(fields), occurrence=0, fields=fields)
+        for number, fields in enumerate(items)
+    ]
+    other = max(1, batch_size // 2)
+    rows = regression.score(Job("noise", suite, documents, loaded, other, None, lambda done, total: None)).rows
+    return sum(row.value != 1 for row in rows if row.metric == suite.primary_metric)
 
 
 def _leads(loaded: LoadedModel, suite: Suite, candidates: list[dict[str, Any]], batch_size: int) -> list[float]:

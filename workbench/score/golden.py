@@ -13,18 +13,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from workbench.core.rates import wilson
-from workbench.core.results import Interval, JudgeTrust
+from workbench.core.results import Interval, JudgeTrust, PeopleAgreement
 from workbench.core.suites import Suite, SuiteDocument
+from workbench.score.judging.agreement import NOMINAL, alpha_interval, kappa_interval, level
+from workbench.score.judging.length import length_correlation
+from workbench.score.turns import joined, questions, reference
 from workbench.text.normalise import normalised
 
-_CONFIDENCE = 0.95
-_RESAMPLES = 4999
-_VERDICTS = (0, 1, "tie", "none")
-Verdict = Literal[0, 1, "tie", "none"]
-"""Which answer of a pair won in both orders; `tie` if the orders disagree, `none` if a call gave no verdict."""
+Verdict = float | None
+"""Which answer of a pair won: 0 the first, 1 the second, 0.5 neither; None without a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +41,35 @@ class GoldenPair:
 
 @dataclass(frozen=True, slots=True)
 class PairCalls:
-    """What a judge said of one pair: preference for the answer shown second, in both orders; None without a verdict."""
+    """What a judge said of one pair: preference for the answer shown second, in both orders; None without a verdict.
+
+    With repeats their mean."""
 
     in_order: float | None
     swapped: float | None
 
     def winners(self) -> tuple[Verdict, Verdict]:
-        """The winner of each call, as a position in the pair."""
+        """The winner of each call."""
         return _winner(self.in_order, second=1), _winner(self.swapped, second=0)
 
     def verdict(self) -> Verdict:
-        """The winner both orders agree on."""
+        """The winner both orders agree on; a tie if they disagree."""
         first, second = self.winners()
-        if "none" in (first, second):
-            return "none"
-        return first if first == second else "tie"
+        if first is None or second is None:
+            return None
+        return first if first == second else 0.5
+
+    def soft(self) -> float | None:
+        """Mean preference for the second answer of the pair over both orders."""
+        if self.in_order is None or self.swapped is None:
+            return None
+        return (self.in_order + 1 - self.swapped) / 2
+
+    def win(self) -> float | None:
+        """The same, a tie where the orders contradict each other."""
+        if self.in_order is None or self.swapped is None:
+            return None
+        return 0.5 if (self.in_order - 0.5) * (0.5 - self.swapped) < 0 else self.soft()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +82,14 @@ class Calls:
     """Replies without a verdict in them."""
     failed: tuple[str, ...]
     """Reasons of the calls that were not answered."""
+    repeats: int = 1
+    models: tuple[str, ...] = ()
+    """Models that answered, by the server's own word."""
 
 
 def golden_pairs(documents: Sequence[SuiteDocument], suite: Suite, count: int, seed: int) -> list[GoldenPair]:
     """At most `count` pairs, drawn by the seed. Documents without prompt or reference, and copies, give none."""
-    usable = [found for found in documents if _text(found, "prompt") and _text(found, "reference")]
+    usable = [found for found in documents if _question(found) and _reference(found)]
     usable.sort(key=lambda document: _draw(seed, document, "order"))
     pairs: list[GoldenPair] = []
     for place, document in enumerate(usable):
@@ -84,14 +101,14 @@ def golden_pairs(documents: Sequence[SuiteDocument], suite: Suite, count: int, s
         stranger = next((other for other in others if _differs(document, other, suite.cluster)), None)
         if stranger is None:
             continue
-        right, wrong = _text(document, "reference"), _text(stranger, "reference")
+        right, wrong = _reference(document), _reference(stranger)
         # drawn order already is random, so every second one balances the positions exactly
         answers, position = ((right, wrong), 0) if len(pairs) % 2 == 0 else ((wrong, right), 1)
         pairs.append(
             GoldenPair(
                 doc_hash=document.doc_hash,
                 occurrence=document.occurrence,
-                prompt=_text(document, "prompt"),
+                prompt=_question(document),
                 answers=answers,
                 right=0 if position == 0 else 1,
             )
@@ -108,18 +125,25 @@ def measured_trust(
     min_kappa: float,
     seed: int,
     warnings: Sequence[str] = (),
+    people: PeopleAgreement | None = None,
+    min_ratings: int = 30,
+    repeat_inconsistent: Interval | None = None,
 ) -> JudgeTrust:
-    """Agreement, kappa and position effects of a judge on the golden set; trusted if kappa's lower limit is enough.
+    """Agreement, kappa and position effects of a judge; trusted if kappa's lower limit is enough.
 
-    A pair without a verdict, or with verdicts that change with the order, counts against the judge.
+    `people` decide where they rated `min_ratings` contests; else the golden set does. A pair without a verdict, or with
+    verdicts that change with the order, counts against the judge.
     """
     verdicts = [found.verdict() for found in said]
-    right = [pair.right for pair in pairs]
+    right = [float(pair.right) for pair in pairs]
     agreed = sum(verdict == truth for verdict, truth in zip(verdicts, right, strict=True))
-    kappa = kappa_interval(right, verdicts, seed)
-    both = [found.winners() for found in said if "none" not in found.winners()]
+    kappa = kappa_interval(right, verdicts, seed, NOMINAL)
+    both = [found.winners() for found in said if None not in found.winners()]
     decided = [call for found in said for call in (found.in_order, found.swapped) if call is not None and call != 0.5]
-    trusted = bool(pairs) and kappa.low >= min_kappa
+    by_people = people is not None and people.contests >= min_ratings
+    decisive = people.kappa if people is not None and by_people else kappa
+    trusted = (by_people or bool(pairs)) and decisive.low >= min_kappa
+    against = f"people's ratings of {people.contests} pairs" if people is not None and by_people else "the golden set"
     return JudgeTrust(
         judge=calls.judge,
         golden_set=f"{suite}: synthetic, {len(pairs)} references against another document's, made by rule",
@@ -132,65 +156,40 @@ def measured_trust(
         parse_failures=calls.unread,
         calls=calls.total,
         trusted=trusted,
-        reasons=(*_reasons(len(pairs), kappa, calls, min_kappa, trusted), *warnings),
+        reasons=(*_reasons(against, bool(pairs) or by_people, decisive, calls, min_kappa), *warnings),
+        measured_against="people" if by_people else "golden set",
+        people=people,
+        alpha=alpha_interval([(truth, level(verdict)) for truth, verdict in zip(right, verdicts, strict=True)], seed),
+        length_correlation=_length_effect(pairs, said),
+        repeats=calls.repeats,
+        repeat_inconsistent=repeat_inconsistent,
+        models=calls.models,
     )
 
 
-def cohen_kappa(right: Sequence[int], verdicts: Sequence[Verdict]) -> float:
-    """Cohen's kappa (1960), unweighted: (observed - expected agreement) / (1 - expected); 1 if both are constant."""
-    return float(_kappas(_table(right, verdicts)[None])[0])
+def named(models: Sequence[str]) -> str:
+    """Names for a sentence, the first three."""
+    more = f" and {len(models) - 3} more" if len(models) > 3 else ""
+    return (", ".join(models[:3]) if more else " and ".join(models)) + more
 
 
-def kappa_interval(right: Sequence[int], verdicts: Sequence[Verdict], seed: int) -> Interval:
-    """Kappa with its 95% percentile bootstrap interval over pairs (4,999 resamples).
-
-    Without a single disagreement every resample gives 1; then the lower limit is Wilson's, carried over to balanced
-    positions (2 p - 1). Without pairs nothing is known: 0 in [-1, 1].
-    """
-    if not right:
-        return Interval(value=0.0, low=-1.0, high=1.0)
-    # 0.1 s: only the judge's node needs it
-    import numpy as np
-
-    table = _table(right, verdicts)
-    value = cohen_kappa(right, verdicts)
-    if value == 1.0:
-        return Interval(value=1.0, low=2 * wilson(len(right), len(right)).low - 1, high=1.0)
-    draws = np.random.default_rng(seed).multinomial(len(right), table.ravel() / len(right), size=_RESAMPLES)
-    resampled = _kappas(draws.reshape(-1, *table.shape))
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(value=value, low=float(low), high=float(high))
+def _length_effect(pairs: Sequence[GoldenPair], said: Sequence[PairCalls]) -> Interval | None:
+    """Preference for the longer answer, where length says nothing about which is right."""
+    told = [
+        (preference, len(pair.answers[1]) - len(pair.answers[0]))
+        for pair, found in zip(pairs, said, strict=True)
+        if (preference := found.soft()) is not None
+    ]
+    return length_correlation([preference for preference, _ in told], [gap for _, gap in told])
 
 
-def _table(right: Sequence[int], verdicts: Sequence[Verdict]) -> Any:
-    """Counts by truth and verdict, `[4, 4] int64`; the truth is never `tie` or `none`."""
-    import numpy as np
-
-    table = np.zeros((len(_VERDICTS), len(_VERDICTS)), dtype=np.int64)
-    for truth, verdict in zip(right, verdicts, strict=True):
-        table[truth, _VERDICTS.index(verdict)] += 1
-    return table
-
-
-def _kappas(tables: Any) -> Any:
-    """Kappa of each table, `[n, 4, 4] -> [n] float64`."""
-    import numpy as np
-
-    total = tables.sum(axis=(1, 2))
-    observed = tables.trace(axis1=1, axis2=2) / total
-    expected = (tables.sum(axis=2) * tables.sum(axis=1)).sum(axis=1) / total**2
-    room = 1 - expected
-    return np.where(room > 0, (observed - expected) / np.where(room > 0, room, 1), 1.0)
-
-
-def _reasons(pairs: int, kappa: Interval, calls: Calls, min_kappa: float, trusted: bool) -> list[str]:
+def _reasons(against: str, measurable: bool, kappa: Interval, calls: Calls, min_kappa: float) -> list[str]:
     reasons = []
-    if pairs == 0:
+    if not measurable:
         reasons.append("no golden pair could be made: the suite's documents hold no two different references")
-    elif not trusted:
+    elif kappa.low < min_kappa:
         reasons.append(
-            f"kappa against the golden set is {kappa.value:.2f}, between {kappa.low:.2f} and {kappa.high:.2f}: "
+            f"kappa against {against} is {kappa.value:.2f}, between {kappa.low:.2f} and {kappa.high:.2f}: "
             f"its lower limit does not reach {min_kappa:g}"
         )
     if calls.unread:
@@ -198,29 +197,32 @@ def _reasons(pairs: int, kappa: Interval, calls: Calls, min_kappa: float, truste
     if calls.failed:
         kinds = ", ".join(f"{reason} {calls.failed.count(reason)}" for reason in dict.fromkeys(calls.failed))
         reasons.append(f"{len(calls.failed)} of {calls.total} calls failed: {kinds}")
+    if len(calls.models) > 1:
+        reasons.append(f"the server answered as {named(calls.models)}: the model changed during the check")
     return reasons
 
 
 def _winner(preference: float | None, second: Literal[0, 1]) -> Verdict:
-    if preference is None:
-        return "none"
-    if preference == 0.5:
-        return "tie"
-    return second if preference > 0.5 else (0 if second == 1 else 1)
+    if preference is None or preference == 0.5:
+        return preference
+    return float(second if preference > 0.5 else 1 - second)
 
 
 def _differs(left: SuiteDocument, right: SuiteDocument, cluster: str | None) -> bool:
     """Another text, and not of the same cluster of dependent documents."""
-    if normalised(_text(left, "reference")) == normalised(_text(right, "reference")):
+    if normalised(_reference(left)) == normalised(_reference(right)):
         return False
     if cluster is None or left.fields.get(cluster) is None:
         return True
     return bool(left.fields[cluster] != right.fields.get(cluster))
 
 
-def _text(document: SuiteDocument, field: str) -> str:
-    value = document.fields.get(field)
-    return value.strip() if isinstance(value, str) else ""
+def _question(document: SuiteDocument) -> str:
+    return joined(questions(document.fields)).strip()
+
+
+def _reference(document: SuiteDocument) -> str:
+    return reference(document.fields).strip()
 
 
 def _draw(seed: int, document: SuiteDocument, purpose: str) -> str:

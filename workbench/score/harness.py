@@ -1,8 +1,6 @@
-"""The loaded model as lm-evaluation-harness wants it: its own class, quiet, counted, stoppable, with the same numbers.
+"""The loaded model as lm-evaluation-harness wants it: `hf-fast`, quiet, counted, stoppable, with our templates.
 
     harness_model(job).loglikelihood(requests)  ==  HFLM(pretrained=model, tokenizer=..., ...).loglikelihood(requests)
-
-Generation, tokens and templates stay lm-eval's; log-likelihoods go through `choice_likelihood.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +9,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.records import Message
-from workbench.models import heads
-from workbench.score.choice_likelihood import log_likelihoods
 from workbench.score.scoring import GENERATION_BATCH_FACTOR, Job
 
 if TYPE_CHECKING:
@@ -22,21 +18,21 @@ if TYPE_CHECKING:
 def harness_model(job: Job) -> HFLM:
     """lm-eval's model around the job's loaded model: softmax in fp32, our length, chat template and batches."""
     # 1 to 5 s: lm-eval imports datasets, evaluate and accelerate
-    from lm_eval.models.huggingface import HFLM
-
     from workbench.models.chat import prompt_ids
+    from workbench.score.hf_fast import FastHFLM
 
-    class _Harness(HFLM):  # type: ignore[misc]
-        """HFLM without progress bars; a continuation that cannot be scored gives NaN instead of ending the run."""
+    class _Harness(FastHFLM):
+        """No progress bars; a continuation that cannot be scored gives NaN instead of ending the run."""
 
         def __init__(self) -> None:
             super().__init__(
-                pretrained=job.loaded.model,
+                job.loaded.model,
                 tokenizer=job.loaded.tokenizer,
                 batch_size=job.batch_size,
-                softmax_dtype="float32",
                 max_length=job.loaded.config.max_length,
             )
+            self.memo, self.warn = job.memo, job.warn
+            self.on_rows, self.on_generated = self._count, job.on_generated
             self.cut_contexts: set[str] = set()
             """Contexts that were cut on the left."""
             self.expected_rows = 0
@@ -44,24 +40,18 @@ def harness_model(job: Job) -> HFLM:
             self.batch_size_per_gpu: int = job.batch_size
 
         def _loglikelihood_tokens(
-            self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
+            self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
         ) -> list[tuple[float, bool]]:
             self.expected_rows = len(requests)
-            fits = [0 < len(continuation) <= self.max_length for _, _, continuation in requests]
+            fits = [bool(context) and 0 < len(own) <= self.max_length for _, context, own in requests]
             for (texts, context, continuation), fit in zip(requests, fits, strict=True):
-                if fit and len(context) + len(continuation) > self.max_length + 1:
+                if fit and texts and len(context) + len(continuation) > self.max_length + 1:
                     self.cut_contexts.add(texts[0])
             fitting = [request for request, fit in zip(requests, fits, strict=True) if fit]
-            scores = iter(self._score(fitting) if fitting else [])
+            scores = iter(super()._loglikelihood_tokens(fitting, True, override_bs) if fitting else [])
             return [next(scores) if fit else (math.nan, False) for fit in fits]
 
-        def _score(self, requests: list[Any]) -> list[tuple[float, bool]]:
-            if not heads.separable(self.model):
-                scores: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, True)
-                return scores
-            return log_likelihoods(self.model, requests, self.max_length, job.batch_size, self._count)
-
-        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
             self.expected_rows = len(requests)
             for request in requests:
                 room = self.max_length - request.args[1].get("max_gen_toks", self.max_gen_toks)
@@ -69,10 +59,9 @@ def harness_model(job: Job) -> HFLM:
                     self.cut_contexts.add(request.args[0])
             rows_per_batch, self.batch_size_per_gpu = self.batch_size_per_gpu, job.batch_size * GENERATION_BATCH_FACTOR
             try:
-                answers: list[str] = super().generate_until(requests, True)
+                return super().generate_until(requests, True)
             finally:
                 self.batch_size_per_gpu = rows_per_batch
-            return answers
 
         def _model_call(self, inps: Any, *args: Any, **kwargs: Any) -> Any:
             logits = super()._model_call(inps, *args, **kwargs)

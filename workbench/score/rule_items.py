@@ -4,6 +4,7 @@
     capitals     {"question": "The capital city of Peru is", "choices": ["Cusco", "Lima"], "answer": 1, ...}
     arithmetic   {"question": "... 14 + 9 =", "choices": ["23", "24"], "answer": 0, ...}
     copying      {"question": "lemon, chair, river, ... lemon, chair,", "choices": ["river", "window"], "answer": 0}
+    formats, tool-calls: instruction_items.py; safety-pairs, safety-harmless: safety_items.py
 
 Each is a pair of continuations, one right and one wrong, and graded: easy and hard kinds are mixed so that a small
 model is right on 60 to 90% and has room to lose as well as to win. The order of the two is drawn, because a tie goes to
@@ -13,11 +14,13 @@ the first.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from workbench.core.parts import write_documents
+from workbench.score.instruction_items import formats, tool_calls
+from workbench.score.safety_items import harmless, requests
 
 Item = dict[str, Any]
 ITEMS_PER_SUITE = 200
@@ -90,7 +93,7 @@ _WORDS = (
 
 def write_items(directory: Path) -> None:
     """Writes every suite's items as `directory`/NAME.jsonl."""
-    for name, make in ITEMS.items():
+    for name, make in (ITEMS | SAFETY_ITEMS).items():
         write_documents(directory / f"{name}.jsonl", make())
 
 
@@ -165,13 +168,17 @@ def copying() -> list[Item]:
     return items
 
 
-ITEMS: Mapping[str, Callable[[], list[Item]]] = {
+ITEMS: dict[str, Callable[[], list[Item]]] = {
     "agreement": agreement,
     "arithmetic": arithmetic,
     "capitals": capitals,
     "copying": copying,
+    "formats": formats,
+    "tool-calls": tool_calls,
 }
-"""Suite name to the function that makes its items."""
+"""General suite to the function that makes its items."""
+SAFETY_ITEMS: dict[str, Callable[[], list[Item]]] = {"safety-pairs": requests, "safety-harmless": harmless}
+"""Safety suite to the function that makes its requests."""
 
 
 def _pair(rng: random.Random, question: str, right: str, wrong: str, group: str, cluster: str | None = None) -> Item:

@@ -7,7 +7,7 @@ Kinds know neither the stage nor each other's files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from workbench.core.suites import Suite, SuiteDocument
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
+    from workbench.models.memo import BatchMemo
 
 GENERATION_BATCH_FACTOR = 4
 """Rows per generation batch over rows per scoring batch: a decoding step looks at one position per row, not at all."""
@@ -35,6 +36,16 @@ class Job:
     """The arm's system turn, used where the suite has `chat: true`."""
     on_batch: Callable[[int, int], None]
     """Called with rows done and rows in all after each batch; may raise `ScoringStopped`."""
+    examples: Sequence[dict[str, Any]] = ()
+    """What a standard task draws its few-shot examples from."""
+    memo: BatchMemo | None = None
+    """Finished batches of this arm: for `continuation_nll`, `generate` and the fast engine; None keeps nothing."""
+    base: Callable[[], LoadedModel] | None = None
+    """Gives the loop's base in the arm's precision, loaded once; None where the arm's weights are that base's."""
+    on_generated: Callable[[int], None] = lambda tokens: None
+    """Told of the tokens of generated answers, for tokens per second; answers from the memo count too."""
+    warn: Callable[[str], None] = lambda message: None
+    """Told what a person should know, such as that the fast way was left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,8 @@ class Scored:
     generations: list[Generation] = field(default_factory=list)
     truncated: int = 0
     """Documents that were cut to fit the model's length."""
+    corpus: dict[str, float] = field(default_factory=dict)
+    """What only the whole has, by name (corpus BLEU, macro F1): shown, not compared."""
 
 
 ScoreKind = Callable[[Job], Scored]
@@ -67,6 +80,7 @@ def score_row(job: Job, document: SuiteDocument, *, metric: str, value: float | 
         doc_id=document.doc_id,
         group=_label(document.fields, job.suite.groups),
         cluster=_label(document.fields, job.suite.cluster),
+        must_pass=job.suite.kind == "regression" and document.fields.get("must_pass") is True,
         **details,
     )
 

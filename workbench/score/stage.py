@@ -4,6 +4,7 @@
     -> samples.jsonl     {"arm": "base@nf4", "suite": "capitals", "metric": "acc", "doc_hash": "9f..", "value": 1.0}
        generations.jsonl {"arm": "base@nf4", "suite": "python-docs-answers", "prompt": "...", "output": "...", ...}
        arm.json          what was scored and under which conditions
+       timing.json       how long it took
 
 Suites and documents are checked before the model is loaded.
 """
@@ -15,11 +16,11 @@ from pathlib import Path
 from workbench.core.fingerprints import file_sha256, tree_sha256
 from workbench.core.nodes import JudgeNode, ScoreNode
 from workbench.core.stage import Context, Inputs, Outcome, Stage
-from workbench.core.suites import Suite, suite_path
+from workbench.core.suites import Suite, fewshot_path, suite_path
 
 
 def run(config: ScoreNode | JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
-    """Scores an arm (samples.jsonl, generations.jsonl, arm.json) or judges two (judgments.jsonl, trust.json)."""
+    """Scores an arm (samples, generations, arm, timing) or judges two (judgments, trust)."""
     if isinstance(config, JudgeNode):
         from workbench.score.judge import run_judge
 
@@ -34,12 +35,14 @@ def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
     from workbench.endpoints.client import endpoint_external
     from workbench.models.refs import model_fingerprint, resolve
     from workbench.score.arm import check_suites, named_adapter
+    from workbench.score.judging.ratings import ratings_external
 
     suites = config.suites if isinstance(config, ScoreNode) else (config.suite,)
     check_suites(suites)
     hashes = _file_hashes(suites, project / config.suites_dir)
     if isinstance(config, JudgeNode):
-        return hashes | endpoint_external(config.endpoint, config.model, project)
+        ratings = ratings_external(config.judge, project)
+        return hashes | ratings | endpoint_external(config.endpoint, config.model, project)
     hashes[f"model:{config.model.ref}"] = model_fingerprint(resolve(config.model.ref, config.model.revision, project))
     if config.arm.adapter not in (None, "train", "sham"):
         assert config.arm.adapter is not None
@@ -50,16 +53,22 @@ def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
 
 
 def _file_hashes(suites: tuple[Suite, ...], suites_dir: Path) -> dict[str, str]:
-    """SHA-256 of the documents that suites keep in files; those of datasets are inputs and need none."""
-    in_files = [suite for suite in suites if suite.documents.file is not None]
-    return {f"suite:{suite.name}": file_sha256(suite_path(suites_dir, suite, {})) for suite in in_files}
+    """SHA-256 of what suites keep in files: documents and few-shot examples; those of datasets are inputs."""
+    hashes = {}
+    for suite in suites:
+        if suite.documents.file is not None:
+            documents = suite_path(suites_dir, suite, {})
+            hashes[f"suite:{suite.name}"] = file_sha256(documents)
+            if (examples := fewshot_path(documents, suite)) is not None:
+                hashes[f"suite:{suite.name}:fewshot"] = file_sha256(examples)
+    return hashes
 
 
 STAGE = Stage(
     name="score",
-    version=1,
+    version=2,
     config=(ScoreNode, JudgeNode),
     run=run,
-    libraries=("lm-eval", "transformers", "torch", "peft", "bitsandbytes"),
+    libraries=("lm-eval", "transformers", "torch", "peft", "bitsandbytes", "sacrebleu", "rouge-score", "jsonschema"),
     external=external,
 )

@@ -15,13 +15,21 @@ from typing import Any
 
 from workbench.core.errors import UsageError
 from workbench.core.suites import Suite
+from workbench.score.generation_task import generation_task
+from workbench.score.metrics.chosen import Chosen, choose, unknown_metric
+from workbench.score.metrics.registry import METRICS
+from workbench.score.standard import check_standard, is_standard
 
 DOCUMENT_METRICS: dict[str, tuple[str, ...]] = {
     "multiple_choice": ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"),
     "generate_until": ("exact_match",),
     "loglikelihood": ("acc",),
 }
-"""Metrics of lm-eval with one number per document, by output type: what a paired comparison can use."""
+"""Metrics of lm-eval with one number per document, by output type: what a paired comparison can use. Generated answers
+can also be measured by those of `workbench/score/metrics`; `exact_match` stays lm-eval's."""
+_OWN_METRICS = tuple(name for name in METRICS if name not in DOCUMENT_METRICS["generate_until"])
+_NO_METRIC = {"metric": "bypass", "aggregation": "bypass", "higher_is_better": True}
+"""What lm-eval is asked for where all metrics are the workbench's own."""
 
 _KEYS = (
     "output_type", "doc_to_text", "doc_to_choice", "doc_to_target", "description", "target_delimiter",
@@ -49,17 +57,25 @@ _CHOICE_TEMPLATE = {
     "doc_to_choice": "choices",
     "doc_to_target": "answer",
 }
-KIND_METRICS = {"perplexity": ("nll",), "safety": ("pass",), "judge": ("win_rate",), "regression": ("acc",)}
-"""The one primary metric of each kind that is not a task of lm-eval."""
+KIND_METRICS = {
+    "perplexity": ("nll", "bits_per_byte"),
+    "kl": ("kl",),
+    "safety": ("pass",),
+    "judge": ("win_rate",),
+    "regression": ("acc", "acc_norm"),
+}
+"""The primary metrics of each kind that is not a task of lm-eval."""
 
 
 def check_suite(suite: Suite) -> None:
     """UsageError if the suite cannot be scored as written: unknown metric or task key, code, wrong kind of metric."""
-    if suite.kind != "lm_eval":
-        known = KIND_METRICS[suite.kind]
-        if suite.primary_metric not in known:
-            raise _unknown_metric(suite, suite.primary_metric, known)
-    if suite.kind in ("lm_eval", "regression"):
+    if suite.kind in KIND_METRICS and suite.primary_metric not in (known := KIND_METRICS[suite.kind]):
+        raise unknown_metric(suite, suite.primary_metric, known)
+    if suite.kind == "generation":
+        generation_task(suite)
+    elif suite.kind == "lm_eval" and is_standard(suite):
+        check_standard(suite)
+    elif suite.kind in ("lm_eval", "regression"):
         task_settings(suite)
     elif suite.task:
         raise UsageError(f"`task` means nothing for kind {suite.kind!r}", where=_where(suite), next_step="remove it")
@@ -90,8 +106,14 @@ def task_settings(suite: Suite) -> dict[str, Any]:
 
 
 def metric_names(settings: dict[str, Any]) -> list[str]:
-    """Metrics of a task, in order."""
-    return [metric["metric"] for metric in settings["metric_list"]]
+    """Metrics of a task that lm-eval computes, in order."""
+    return [metric["metric"] for metric in settings["metric_list"] if metric != _NO_METRIC]
+
+
+def own_metrics(suite: Suite) -> list[Chosen]:
+    """Metrics of a task that the workbench computes of lm-eval's answers, in order; UsageError for bad settings."""
+    listed = suite.task.get("metric_list", [{"metric": suite.primary_metric}])
+    return choose(suite, [entry for entry in listed if entry["metric"] in _OWN_METRICS])
 
 
 def filter_names(settings: dict[str, Any]) -> list[str]:
@@ -125,7 +147,7 @@ def _check_keys(suite: Suite) -> None:
 
 
 def _metrics(suite: Suite, output_type: str, given: Any) -> list[dict[str, Any]]:
-    known = DOCUMENT_METRICS[output_type]
+    known = DOCUMENT_METRICS[output_type] + (_OWN_METRICS if output_type == "generate_until" else ())
     if given is None:
         names = ("acc", "acc_norm") if suite.kind == "lm_eval" and output_type == "multiple_choice" else ()
         given = [{"metric": name} for name in dict.fromkeys((suite.primary_metric, *names))]
@@ -134,16 +156,20 @@ def _metrics(suite: Suite, output_type: str, given: Any) -> list[dict[str, Any]]
     metrics = []
     for entry in given:
         if entry["metric"] not in known:
-            raise _unknown_metric(suite, entry["metric"], known)
+            raise unknown_metric(suite, entry["metric"], known)
+        if entry["metric"] not in DOCUMENT_METRICS[output_type]:
+            continue
         for key in entry:
             if key not in _METRIC_KEYS:
                 raise UsageError(
                     f"task.metric_list: unknown key {key!r}{_did_you_mean(key, _METRIC_KEYS)}", where=_where(suite)
                 )
         metrics.append({**entry, "aggregation": "mean", "higher_is_better": True})
-    if suite.primary_metric not in [metric["metric"] for metric in metrics]:
-        raise _unknown_metric(suite, suite.primary_metric, [metric["metric"] for metric in metrics])
-    return metrics
+    if suite.primary_metric not in (asked := [entry["metric"] for entry in given]):
+        raise unknown_metric(suite, suite.primary_metric, asked)
+    if len(metrics) < len(given):
+        own_metrics(suite)
+    return metrics or [_NO_METRIC]
 
 
 def _check_filters(suite: Suite, filters: Any) -> None:
@@ -192,14 +218,6 @@ def _check_fewshot(suite: Suite, settings: dict[str, Any]) -> None:
             where=_where(suite),
             next_step="write them under task.fewshot_config.samples: documents as examples would give answers away",
         )
-
-
-def _unknown_metric(suite: Suite, name: Any, known: tuple[str, ...] | list[str]) -> UsageError:
-    return UsageError(
-        f"unknown metric {name!r} for kind {suite.kind!r}{_did_you_mean(str(name), known)}; known: {', '.join(known)}",
-        where=_where(suite),
-        next_step="metrics must give one number per document, or documents cannot be paired",
-    )
 
 
 def _did_you_mean(name: str, known: tuple[str, ...] | list[str]) -> str:

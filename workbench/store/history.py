@@ -1,7 +1,7 @@
 """Runs and decisions as rows: what happened and who decided, from the files that are the truth.
 
 .workbench/runs/RUN/{config.yaml, plan.json, events.jsonl}   ->  a row in runs, a row per node in run_nodes
-.workbench/decisions/*.jsonl                                 ->  a row per decision
+.workbench/decisions/*.jsonl                                 ->  a row per decision, ratings.jsonl one per rating
 .workbench/adapters/log.jsonl                                ->  a row per line
 """
 
@@ -34,9 +34,12 @@ from workbench.core.events import (
     read_events,
 )
 from workbench.core.parts import read_model
-from workbench.core.records import SCHEMA_VERSION, Decision
+from workbench.core.records import SCHEMA_VERSION, Decision, HumanRating, contest_id
 from workbench.core.wire import Wire
 from workbench.store.sink import Sink
+
+RATINGS = "ratings.jsonl"
+"""File of the decisions directory that holds ratings of answers."""
 
 
 class PlannedNode(Wire, extra="ignore"):
@@ -123,12 +126,16 @@ def _outcome(events: list[Event]) -> tuple[_RunState, dict[str, _NodeState]]:
 
 
 def add_decisions(sink: Sink, directory: Path) -> tuple[str, ...]:
-    """The rows of all decisions; gives the lines that are none (a torn last line among them), each with its place.
+    """The rows of all decisions and ratings; gives the lines that are none (a torn last line among them), each with its
+    place.
 
     A decision that stands in two files counts once, as in the first."""
     problems: list[str] = []
     seen: set[str] = set()
     for path in sorted(directory.glob("*.jsonl")):
+        if path.name == RATINGS:
+            problems += _add_ratings(sink, path)
+            continue
         for number, line in enumerate(path.read_bytes().splitlines(), start=1):
             try:
                 decision = Decision.model_validate_json(line)
@@ -144,6 +151,25 @@ def add_decisions(sink: Sink, directory: Path) -> tuple[str, ...]:
                 said = (decision.kind, decision.target, decision.verdict, decision.note)
                 sink.add("decisions", (decision.id, decision.at, decision.who, *said, path.name, number))
     return tuple(problems)
+
+
+def _add_ratings(sink: Sink, path: Path) -> list[str]:
+    problems: list[str] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            rating = HumanRating.model_validate_json(line)
+        except ValidationError:
+            problems.append(f"{path}:{number}: is no rating; it was left out")
+            continue
+        if rating.schema_version > SCHEMA_VERSION:
+            problems.append(f"{path}:{number}: was written by a newer version of workbench; it was left out")
+            continue
+        contest = contest_id(rating.prompt, rating.before_output, rating.after_output)
+        document = (rating.suite, rating.doc_hash, rating.occurrence, rating.before, rating.after)
+        said = (rating.verdict, rating.shown_first, rating.note)
+        texts = (rating.prompt, rating.reference, rating.before_output, rating.after_output)
+        sink.add("ratings", (contest, number, rating.at, rating.rater, *document, *said, *texts))
+    return problems
 
 
 def add_adapter_events(sink: Sink, log: Path) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def rebuild(project: Project, timeout_s: float = LOCK_TIMEOUT_S) -> Rebuilt:
 
 _ARTIFACTS = "column_name = 'fingerprint' AND table_name <> 'run_nodes'"
 _RUNS = "column_name = 'run'"
-_DECISIONS = "table_name = 'decisions' AND column_name = 'id'"
+_DECISIONS = "(table_name = 'decisions' AND column_name = 'id') OR (table_name = 'ratings' AND column_name = 'contest')"
 _ADAPTERS = "table_name = 'adapter_events' AND column_name = 'position'"
 Statement = tuple[str, list[str]]
 
@@ -234,7 +234,7 @@ def _delete_all(table: str) -> Statement:
 
 
 def _tables(connection: DuckDBPyConnection, which: str) -> list[str]:
-    sql = f"SELECT table_name FROM duckdb_columns() WHERE database_name = current_database() AND {which} ORDER BY 1"
+    sql = f"SELECT table_name FROM duckdb_columns() WHERE database_name = current_database() AND ({which}) ORDER BY 1"
     return [str(name) for (name,) in connection.execute(sql).fetchall()]
 
 
@@ -288,7 +288,8 @@ def _fill_all(connection: DuckDBPyConnection, project: Project) -> tuple[str, ..
     for directory in sorted(path for path in project.runs.glob("*") if path.is_dir()):
         clear = [_delete_by("run", directory.name, table) for table in known]
         problems += _one(connection, clear, _run_filler(directory))
-    problems += _one(connection, [_delete_all("decisions")], lambda sink: add_decisions(sink, project.decisions))
+    clear = [_delete_all(table) for table in _tables(connection, _DECISIONS)]
+    problems += _one(connection, clear, lambda sink: add_decisions(sink, project.decisions))
     log = project.adapters / "log.jsonl"
     problems += _one(connection, [_delete_all("adapter_events")], lambda sink: add_adapter_events(sink, log))
     return tuple(problems)

@@ -121,7 +121,21 @@ def m002_adapter_events(connection: DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[DuckDBPyConnection], None], ...] = (m001_first_tables, m002_adapter_events)
+def m003_ratings(connection: DuckDBPyConnection) -> None:
+    """What people said of pairs of answers, line by line; `contest` names the texts, as the latest word counts."""
+    connection.execute(
+        """CREATE TABLE ratings (
+            contest VARCHAR, position INTEGER, rated_at VARCHAR, rater VARCHAR, suite VARCHAR, doc_hash VARCHAR,
+            occurrence INTEGER, before_arm VARCHAR, after_arm VARCHAR, verdict VARCHAR, shown_first VARCHAR,
+            note VARCHAR, prompt VARCHAR, reference VARCHAR, before_output VARCHAR, after_output VARCHAR)"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[DuckDBPyConnection], None], ...] = (
+    m001_first_tables,
+    m002_adapter_events,
+    m003_ratings,
+)
 """Append only: the place in the list, counted from 1, is the schema version."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -108,7 +108,7 @@ def _teacher(strategy: StrategyConfig, config: SynthNode, ctx: Context) -> Endpo
             f"{strategy.strategy}: the teacher is the base model itself, which is a smoke test and no source of facts; "
             "few or no candidates will pass"
         )
-    return open_endpoint(settings, config.model, ctx.project, responses_dir(ctx.project))
+    return open_endpoint(settings, config.model, ctx.project, responses_dir(ctx.project), ctx.info)
 
 
 def _train_questions(curated: Path) -> Iterator[str]:

@@ -13,9 +13,8 @@ from typing import Any
 
 from workbench.core.errors import IncompleteError
 from workbench.core.records import Record
-from workbench.models.chat import IGNORED, Encoded, encode_record
+from workbench.models.chat import IGNORED, NO_LIMIT, Encoded, encode_record
 
-_ENDLESS = 1 << 40
 _POOL_BATCHES = 8
 """Batches that are filled from one pool sorted by length: less padding, and still mixed."""
 
@@ -63,7 +62,7 @@ def encode_windows(
     rows: list[Encoded] = []
     skipped = 0
     for record in records:
-        whole = encode_record(tokenizer, record, _ENDLESS, system_prompt)
+        whole = encode_record(tokenizer, record, NO_LIMIT, system_prompt)
         if whole.answer_tokens == 0:
             skipped += 1
             continue

@@ -1,5 +1,9 @@
-"""Fine-tuning on answers and documents: TRL's SFTTrainer whose loss reads answer rows alone.
+"""Objectives `sft` and `pretrain`: TRL's SFTTrainer whose loss reads answer rows alone.
 
+    sft        <|im_start|>user\\nCapital of Peru?<|im_end|>\\n<|im_start|>assistant\\n[[Lima<|im_end|>]]
+    pretrain   [[Lima is the capital of Peru. ... ]]     a text of 1,000 tokens in windows of 512: two rows
+
+Documents that are learned by `sft` are cut off at the longest length instead.
 Imported from inside `run` only: trl, peft and torch take 8 s.
 """
 
@@ -26,6 +30,7 @@ from workbench.train.defaults import parameter_count, resolved
 from workbench.train.fast_path import FastPath, fast_path_for
 from workbench.train.gpu_kernels import choose_kernels, on_gpu
 from workbench.train.methods import adapter_config, penalty
+from workbench.train.objectives.registry import Job
 from workbench.train.step_log import StepLog
 from workbench.train.validation import Validation, back_of, why_none
 
@@ -100,19 +105,13 @@ class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has
         return super().self_check()
 
 
-def build_sft(
-    loaded: LoadedModel,
-    records: Sequence[Record],
-    settings: TrainConfig,
-    seed: int,
-    work_dir: Path,
-    step_log: StepLog,
-) -> AdapterTrainer:
-    """Trainer for the answers of `records` (objective `pretrain`: for whole documents, in windows), some of them held
-    back for validation where `settings` ask for it.
+def build_sft(job: Job) -> AdapterTrainer:
+    """Trainer for the answers of the job's records (objective `pretrain`: for whole documents, in windows), some of
+    them held back for validation where its settings ask for it.
 
     Records without room for an answer are left out, which is said; IncompleteError if nothing is left to learn.
     """
+    loaded, records, settings, seed, step_log = job.loaded, job.records, job.node.train, job.node.seed, job.step_log
     length = settings.max_length or loaded.config.max_length
     encode = encode_windows if settings.objective == "pretrain" else encode_all
 
@@ -131,7 +130,7 @@ def build_sft(
     validation = encoded([records[index] for index in sorted(back)]).rows if back else []
     if settings.validation_share and not validation:
         step_log.warn(why_none(records, settings.validation_share))
-    return build_trainer(loaded, data, settings, seed, work_dir, step_log, validation)
+    return build_trainer(loaded, data, settings, seed, job.work_dir, step_log, validation)
 
 
 def build_trainer(

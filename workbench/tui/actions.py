@@ -24,6 +24,9 @@ ScreenName = Literal[
     "clusters",
     "pair",
     "restore",
+    "rate",
+    "note",
+    "chat",
     "help",
 ]
 
@@ -47,7 +50,18 @@ class Action:
     footer: bool = True
 
 
-_INNER: tuple[ScreenName, ...] = ("run", "compare", "sample", "data", "record", "clusters", "pair", "help")
+_INNER: tuple[ScreenName, ...] = (
+    "run",
+    "compare",
+    "sample",
+    "data",
+    "record",
+    "clusters",
+    "pair",
+    "rate",
+    "chat",
+    "help",
+)
 _UNFINISHED = ("cancelled", "killed", "failed")
 _LISTS: tuple[ScreenName, ...] = ("home", "compare", "data", "clusters", "start")
 
@@ -87,6 +101,8 @@ ACTIONS: tuple[Action, ...] = (
         ("home", "run"),
         "workbench run --resume RUN",
     ),
+    Action("rate", "v", "Rate", "Which of two answers is better? Names hidden.", ("run",), "workbench rate RUN"),
+    Action("chat", "t", "Chat", "Talk to base and adapter side by side.", ("run",), "workbench chat --run RUN"),
     Action("begin", "enter", "Start", "Start the chosen loop file as a job.", ("start",), "workbench run LOOP.yaml"),
     Action("yes", "y", "Yes", "Do it.", ("confirm",)),
     Action("no", "n,escape", "No", "Leave it.", ("confirm",)),
@@ -124,7 +140,28 @@ ACTIONS: tuple[Action, ...] = (
     Action("previous_row", "b,left", "Previous", "The row before.", ("record", "pair")),
     Action("down", "j", "Down", "One row down (or the arrow key).", _LISTS, footer=False),
     Action("up", "k", "Up", "One row up (or the arrow key).", _LISTS, footer=False),
-    Action("no", "escape", "No", "Leave it as it is.", ("restore",)),
+    Action("first", "a", "A", "The answer on the left is better.", ("rate",)),
+    Action("second", "b", "B", "The answer on the right is better.", ("rate",)),
+    Action("tie", "t", "Tie", "Both are equally good.", ("rate",)),
+    Action("neither", "n", "Neither", "Both are bad.", ("rate",)),
+    Action("skip", "s", "Skip", "Put this pair off until the others are rated.", ("rate",)),
+    Action("undo", "u", "Undo", "Take your last verdict back, and say it again.", ("rate",)),
+    Action("note", "w", "Note", "Write a note that is kept with the verdict.", ("rate",)),
+    Action("reference", "r", "Reference", "Show or hide what the data answers.", ("rate",)),
+    Action(
+        "keep_base", "f5", "Base right", "Make a regression item: the answer of the base is the right one.", ("chat",)
+    ),
+    Action(
+        "keep_tuned",
+        "f6",
+        "Adapter right",
+        "Make a regression item: the answer of the adapter is the right one.",
+        ("chat",),
+    ),
+    Action("undo_item", "f7", "Undo", "Take the last regression item of this chat back.", ("chat",)),
+    Action("stop", "f8", "Stop", "Stop the answers that are being written.", ("chat",)),
+    Action("anew", "f9", "Anew", "Begin another conversation.", ("chat",)),
+    Action("no", "escape", "No", "Leave it as it is.", ("restore", "note")),
     Action("back", "escape", "Back", "To the screen before.", (*_INNER, "start")),
     Action("toggle_theme", "f2", "Light/dark", "Change between the dark and the light theme.", ("app",), footer=False),
     Action("help", "question_mark", "Help", "Every key and its command.", ("app",), "workbench --help"),
@@ -144,6 +181,9 @@ SCREEN_TITLES: dict[ScreenName, str] = {
     "clusters": "Duplicate clusters",
     "pair": "Two duplicates",
     "restore": "Restoring",
+    "rate": "Rating",
+    "note": "A note",
+    "chat": "Chat",
     "help": "Help",
 }
 

@@ -48,7 +48,8 @@ class WorkbenchApp(App[None]):
     """Owns the project, the jobs and the clock; screens do the rest and are imported when they are first opened."""
 
     TITLE = "Workbench"
-    CSS_PATH: ClassVar = ["app.tcss", "screens/home.tcss"]  # Textual reads no CSS_PATH of a default screen
+    # Textual reads no CSS_PATH of a default screen: home, or the one that a command opens.
+    CSS_PATH: ClassVar = ["app.tcss", "screens/home.tcss", "screens/rate.tcss", "screens/chat.tcss"]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for("app"),
@@ -60,8 +61,10 @@ class WorkbenchApp(App[None]):
         project: Project,
         jobs: Jobs | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        first: Screen[None] | None = None,
     ) -> None:
         super().__init__()
+        self._first = first
         self.project = project
         self.jobs: Jobs = jobs or LoopJobs()
         self.clock = clock
@@ -69,10 +72,10 @@ class WorkbenchApp(App[None]):
         self.theme = DARK
 
     def get_default_screen(self) -> Screen[None]:
-        """The list of runs."""
+        """The list of runs, unless a command opens a screen of its own."""
         from workbench.tui.screens.home import HomeScreen
 
-        return HomeScreen()
+        return self._first or HomeScreen()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: the actions of the screen on top, then those of the app."""

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from workbench.cli.starting import (
-    ABLATE,
     Detach,
     DryRun,
     LoopFile,
@@ -20,6 +19,7 @@ from workbench.cli.starting import (
     start,
 )
 from workbench.cli.state import Json, Settings
+from workbench.core.commands import ABLATE
 
 
 def register(app: typer.Typer) -> None:

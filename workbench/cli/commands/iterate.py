@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from workbench.cli.starting import (
-    ITERATE,
     Detach,
     DryRun,
     LoopFile,
@@ -21,6 +20,7 @@ from workbench.cli.starting import (
     start,
 )
 from workbench.cli.state import Json, Settings
+from workbench.core.commands import ITERATE
 
 
 def register(app: typer.Typer) -> None:

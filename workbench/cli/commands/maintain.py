@@ -67,13 +67,20 @@ def tables(context: typer.Context) -> None:
 def gc(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is touched.")] = False,
+    scores: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Also cached scores of arms that were not scored for so many days."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Find artifacts and scratch that no run refers to; delete them with --yes."""
+    """Find artifacts and scratch that no run refers to; delete them with --yes.
+
+    Example: workbench gc --scores 30 --yes
+    """
     from workbench.loop.collect import find_garbage, remove
 
     project: Project = context.obj.project
-    garbage = find_garbage(project)
+    garbage = find_garbage(project, scores)
     if yes:
         remove(garbage)
     if json:
@@ -81,4 +88,4 @@ def gc(
         output.print_json({"paths": paths, "size_bytes": garbage.size_bytes, "deleted": yes})
         return
     verb = "deleted" if yes else "could be deleted (with --yes)"
-    output.print_text(f"{len(garbage.paths)} directories, {garbage.size_bytes / 1e6:.1f} MB {verb}")
+    output.print_text(f"{len(garbage.paths)} files and directories, {garbage.size_bytes / 1e6:.1f} MB {verb}")

@@ -10,7 +10,6 @@ import typer
 
 from workbench.cli import output
 from workbench.cli.starting import (
-    DEMO,
     Detach,
     DryRun,
     LoopFile,
@@ -22,6 +21,7 @@ from workbench.cli.starting import (
     start,
 )
 from workbench.cli.state import Json, Settings
+from workbench.core.commands import DEMO
 
 if TYPE_CHECKING:
     from workbench.core.paths import Project

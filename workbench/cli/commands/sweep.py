@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from workbench.cli.starting import (
-    SWEEP,
     Detach,
     DryRun,
     LoopFile,
@@ -23,6 +22,7 @@ from workbench.cli.starting import (
     start,
 )
 from workbench.cli.state import Json
+from workbench.core.commands import SWEEP
 
 
 def register(app: typer.Typer) -> None:

@@ -17,9 +17,12 @@ from workbench.core.errors import UsageError
 from workbench.core.outputs import ChoiceOutput
 from workbench.core.records import ScoreRow
 from workbench.core.suites import Suite, SuiteDocument
+from workbench.score.bounded_filters import bound
 from workbench.score.harness import harness_model
+from workbench.score.metrics.chosen import measure
+from workbench.score.metrics.metric import Answered, Reading
 from workbench.score.scoring import Job, Scored, score_row
-from workbench.score.tasks import filter_names, metric_names, task_settings
+from workbench.score.tasks import filter_names, metric_names, own_metrics, task_settings
 
 _FEWSHOT_SEED = 1234
 """lm-eval's own default, so that examples are those of its command line."""
@@ -29,7 +32,7 @@ _INVALID = "[invalid]"
 def score(job: Job) -> Scored:
     """Scores every document of the job's suite; UsageError if its task fits none of them."""
     settings = task_settings(job.suite)
-    readable, problems = _readable(job.suite, settings, job.documents)
+    readable, problems = readable_documents(job.suite, settings, job.documents)
     rows = [
         row
         for document in job.documents
@@ -44,14 +47,15 @@ def score(job: Job) -> Scored:
         )
     samples, cut_contexts = _evaluate(job, settings, [document.fields for document in readable])
     cut: set[int] = set()
-    for sample in samples:
+    own, corpus = _own_readings(job, settings, readable, samples)
+    for number, sample in enumerate(samples):
         document = readable[sample["doc_id"]]
-        rows += _rows(job, settings, document, sample)
+        rows += _rows(job, settings, document, sample, own[number])
         if sample["arguments"][0][0] in cut_contexts:
             cut.add(document.doc_id)
     order = {name: position for position, name in enumerate(filter_names(settings))}
     rows.sort(key=lambda row: (order[row.filter], row.doc_id))
-    return Scored(rows=rows, truncated=len(cut))
+    return Scored(rows=rows, truncated=len(cut), corpus=corpus)
 
 
 def _evaluate(
@@ -64,9 +68,9 @@ def _evaluate(
     from lm_eval.evaluator import evaluate
 
     model = harness_model(job)
-    if settings["output_type"] == "generate_until":
-        _check_room(job, settings, model.max_length, model.max_gen_toks)
-    loaded = _load_task(settings, fields)
+    if _generates(settings):
+        check_room(job, settings, model.max_length, model.max_gen_toks)
+    loaded = load_task(settings, fields)
     results = evaluate(
         lm=model,
         task_dict=loaded,
@@ -79,7 +83,8 @@ def _evaluate(
     return results["samples"][job.suite.name], model.cut_contexts
 
 
-def _check_room(job: Job, settings: dict[str, Any], max_length: int, default_tokens: int) -> None:
+def check_room(job: Job, settings: dict[str, Any], max_length: int, default_tokens: int) -> None:
+    """UsageError if the answers a task asks for leave no room for its prompts."""
     tokens = (settings.get("generation_kwargs") or {}).get("max_gen_toks", default_tokens)
     if tokens >= max_length:
         raise UsageError(
@@ -97,7 +102,7 @@ class _Documents(list[dict[str, Any]]):
         return {name: None for fields in self for name in fields}
 
 
-def _load_task(settings: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
+def load_task(settings: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
     """lm-eval's task over the given documents, as `evaluate` takes it."""
     from lm_eval.tasks import TaskManager
 
@@ -106,10 +111,11 @@ def _load_task(settings: dict[str, Any], fields: list[dict[str, Any]]) -> dict[s
 
     loaded: dict[str, Any] = TaskManager(include_defaults=False).load([{**settings, "custom_dataset": documents}])
     loaded["tasks"][settings["task"]].set_fewshot_seed(seed=_FEWSHOT_SEED)
+    bound(loaded["tasks"][settings["task"]])
     return loaded
 
 
-def _readable(
+def readable_documents(
     suite: Suite, settings: dict[str, Any], documents: list[SuiteDocument]
 ) -> tuple[list[SuiteDocument], dict[int, str]]:
     """Documents that fit the task, and the problem of each other one by doc_id. The first that fits shapes the task."""
@@ -121,7 +127,7 @@ def _readable(
     for document in documents:
         try:
             if task is None:
-                task = _load_task(settings, [document.fields])["tasks"][settings["task"]]
+                task = load_task(settings, [document.fields])["tasks"][settings["task"]]
             _check_document(task, document.fields)
         except (TemplateError, LookupError, TypeError, ValueError, SyntaxError, AttributeError) as error:
             problems[document.doc_id] = f"{type(error).__name__}: {error}"
@@ -154,45 +160,85 @@ def _check_document(task: Any, fields: dict[str, Any]) -> None:
             raise ValueError(f"right choice {right!r} is none of the {len(choices)} choices")
 
 
-def _rows(job: Job, settings: dict[str, Any], document: SuiteDocument, sample: dict[str, Any]) -> list[ScoreRow]:
-    """One row per metric of one of lm-eval's samples (one document under one filter)."""
-    if settings["output_type"] == "generate_until":
-        output, parsed, error = str(sample["resps"][0][0]), sample["filtered_resps"][0] not in _invalid(settings), None
+def _own_readings(
+    job: Job, settings: dict[str, Any], documents: list[SuiteDocument], samples: list[dict[str, Any]]
+) -> tuple[list[dict[str, Reading]], dict[str, float]]:
+    """What the workbench's own metrics say of each sample, by metric; and of the answers under the first filter."""
+    readings: list[dict[str, Reading]] = [{} for _ in samples]
+    corpus: dict[str, float] = {}
+    if not _generates(settings):
+        return readings, corpus
+    unread = invalid_answers(settings)
+    first, *others = filter_names(settings)
+    for chosen in own_metrics(job.suite):
+        for name in (first, *others):
+            own = [number for number, sample in enumerate(samples) if sample["filter"] == name]
+            measured = measure(
+                chosen,
+                [_answered(documents[samples[number]["doc_id"]], samples[number], unread) for number in own],
+            )
+            for number, reading in zip(own, measured.readings, strict=True):
+                readings[number][chosen.metric.name] = reading
+            if name == first:
+                corpus |= measured.corpus
+    return readings, corpus
+
+
+def _generates(settings: dict[str, Any]) -> bool:
+    return bool(settings["output_type"] == "generate_until")
+
+
+def _answered(document: SuiteDocument, sample: dict[str, Any], unread: set[str]) -> Answered:
+    answer, target = sample["filtered_resps"][0], sample["target"]
+    right = tuple(map(str, target if isinstance(target, list) else [target]))
+    return Answered(str(answer), right, document.fields, read=answer not in unread and bool(str(answer).strip()))
+
+
+def _rows(
+    job: Job, settings: dict[str, Any], document: SuiteDocument, sample: dict[str, Any], own: dict[str, Reading]
+) -> list[ScoreRow]:
+    """One row per metric of one of lm-eval's samples (one document under one filter); `own` are the workbench's."""
+    if _generates(settings):
+        output, error = str(sample["resps"][0][0]), None
+        parsed = sample["filtered_resps"][0] not in invalid_answers(settings)
     else:
-        output, error = _likelihoods(sample)
+        output, error = likelihoods(sample)
         parsed = True
     context = str(sample["arguments"][0][0])
+    names = metric_names(settings)
+    readings = {name: Reading(None if error else float(sample[name]), parsed, error) for name in names} | own
     return [
         score_row(
             job,
             document,
             metric=metric,
-            value=None if error else float(sample[metric]),
+            value=reading.value,
             filter=sample["filter"],
-            parsed=parsed,
+            parsed=reading.parsed,
             prompt=context,
             target=_target(job, settings, document, sample),
             output=output,
-            error=error,
+            error=reading.error,
         )
-        for metric in metric_names(settings)
+        for metric, reading in readings.items()
     ]
 
 
-def _likelihoods(sample: dict[str, Any]) -> tuple[str, str | None]:
-    """A `ChoiceOutput` as JSON, and an error if a log-likelihood is not a number."""
+def likelihoods(sample: dict[str, Any], texts: list[str] | None = None) -> tuple[str, str | None]:
+    """A `ChoiceOutput` as JSON, and an error if a log-likelihood is not a number; `texts` of the choices, where they
+    are not what was scored."""
     logprobs = [float(loglikelihood) for loglikelihood, _ in sample["filtered_resps"]]
     finite = [value if math.isfinite(value) else None for value in logprobs]
     failed = None in finite
     output = ChoiceOutput(
         choice=None if failed else logprobs.index(max(logprobs)),
-        texts=tuple(str(continuation).strip() for _, continuation in sample["arguments"][: len(logprobs)]),
+        texts=tuple(texts or (str(text).strip() for _, text in sample["arguments"][: len(logprobs)])),
         logprobs=tuple(finite),
     )
     return output.model_dump_json(), "a log-likelihood is not a finite number" if failed else None
 
 
-def _invalid(settings: dict[str, Any]) -> set[str]:
+def invalid_answers(settings: dict[str, Any]) -> set[str]:
     """What filters put where they found no answer."""
     steps = [step for entry in settings.get("filter_list") or [] for step in entry["filter"]]
     return {_INVALID, *(step["fallback"] for step in steps if isinstance(step.get("fallback"), str))}
@@ -209,8 +255,9 @@ def _target(job: Job, settings: dict[str, Any], document: SuiteDocument, sample:
 
 def _failed_rows(job: Job, settings: dict[str, Any], document: SuiteDocument, problem: str) -> list[ScoreRow]:
     """A document that cannot be scored keeps its rows under every filter and metric."""
+    own = [chosen.metric.name for chosen in own_metrics(job.suite)] if _generates(settings) else []
     return [
         score_row(job, document, metric=metric, value=None, filter=name, error=problem)
         for name in filter_names(settings)
-        for metric in metric_names(settings)
+        for metric in (*metric_names(settings), *own)
     ]

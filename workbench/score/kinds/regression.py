@@ -15,5 +15,5 @@ METRIC = "acc"
 
 
 def score(job: Job) -> Scored:
-    """One row per document with metric `acc`."""
+    """One row per document with the suite's metric: `acc`, or `acc_norm` where answers differ in length."""
     return lm_eval.score(job)

@@ -134,6 +134,7 @@ def _ask_again(making: Making, requests: Sequence[ChatRequest], answers: Sequenc
     if not unreadable or making.cancelled():
         return {}
     again = making.endpoint.chat(list(unreadable.values()), None, making.cancelled)
+    refuse_outage(again, where=making.endpoint.name)
     return {index: reply for index, reply in zip(unreadable, again, strict=True) if not isinstance(reply, CallFailed)}
 
 

@@ -39,8 +39,8 @@ class Job:
 
 
 _BUILDERS: dict[Objective, tuple[str, str]] = {
-    "sft": ("workbench.train.objectives.answers", "build"),
-    "pretrain": ("workbench.train.objectives.answers", "build"),
+    "sft": ("workbench.train.trainer", "build_sft"),
+    "pretrain": ("workbench.train.trainer", "build_sft"),
     "dpo": ("workbench.train.objectives.preference", "build_dpo"),
     "orpo": ("workbench.train.objectives.preference", "build_orpo"),
     "kto": ("workbench.train.objectives.kto", "build"),

@@ -34,7 +34,6 @@ from workbench.core.online import GrpoReward
 from workbench.core.paths import inside
 from workbench.core.records import Record
 from workbench.endpoints.client import (
-    CallFailed,
     Endpoint,
     endpoint_external,
     open_endpoint,
@@ -132,7 +131,7 @@ def _format_matches(pattern: re.Pattern[str], records: Sequence[Record], answers
 
 def _judge(reward: GrpoReward, node: TrainNode, project: Path, info: Callable[[str], object]) -> _Judge:
     config = _endpoint(node, reward)
-    endpoint = open_endpoint(config, node.model, project, responses_dir(project))
+    endpoint = open_endpoint(config, node.model, project, responses_dir(project), info)
     if config.kind == "in_process":
         info("the judge of train.grpo is the base model itself: small models rate at random")
     abilities = probe(endpoint, logprobs=True, schema=True)
@@ -177,13 +176,6 @@ class _Judge:
         ]
         replies = self.endpoint.chat(requests)
         refuse_outage(replies, where=self.endpoint.name)
-        if any(isinstance(reply, CallFailed) and reply.reason == "budget" for reply in replies):
-            raise IncompleteError(
-                "the judge's budget is used up before training is done",
-                where=f"{_WHERE}: {self.endpoint.name}",
-                next_step="raise max_requests or max_total_tokens of the endpoint: what it answered is kept and not "
-                "paid again",
-            )
         ratings = [read_rating(reply) for reply in replies]
         return [None if isinstance(rating, str) else (rating - 1) / 4 for rating in ratings]
 

@@ -95,8 +95,11 @@ class WorkbenchScreen(Screen[None]):
             self.complain(f"{type(event.worker.error).__name__}: {event.worker.error}")
 
     def action_back(self) -> None:
-        """To the screen before."""
-        self.app.pop_screen()
+        """To the screen before; from the first one, out."""
+        if len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+        else:
+            self.app.exit()
 
     def action_down(self) -> None:
         """One row down in the list that has the focus."""

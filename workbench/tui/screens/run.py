@@ -14,6 +14,7 @@ from textual.widgets import Footer, Log, Static
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.events import read_events
+from workbench.core.who import user_name
 from workbench.tui.actions import ScreenName, applies, bindings_for
 from workbench.tui.live import LiveNode, LiveRun
 from workbench.tui.messages import CancelWanted, ResumeWanted
@@ -23,6 +24,8 @@ from workbench.tui.training import numbers_text, samples_text
 from workbench.tui.widgets.curve import LossCurve
 
 if TYPE_CHECKING:
+    from workbench.loop.chat import Duet
+    from workbench.loop.contests import Contests
     from workbench.loop.runs import RunView
 
 _TAILS_PER_S = 5
@@ -206,6 +209,38 @@ class RunScreen(WorkbenchScreen):
     def action_data(self) -> None:
         """The data funnel."""
         self.workbench.open_data(self._run)
+
+    def action_rate(self) -> None:
+        """Blind rating of the answers that the run kept."""
+        from workbench.tui.screens.rate import RateScreen
+
+        self.ask(
+            self._contests, lambda found: self.app.push_screen(RateScreen(found, user_name())), failed=self._not_now
+        )
+
+    def _contests(self) -> Contests:
+        from workbench.loop.contests import find_contests
+
+        return find_contests(self.project, self._run, None, None, None)
+
+    def action_chat(self) -> None:
+        """Base and the adapter of this run."""
+        from workbench.loop.chat import ModelProcess
+        from workbench.tui.screens.chat import ChatScreen
+
+        self.ask(
+            self._duet,
+            lambda duet: self.app.push_screen(ChatScreen(duet, ModelProcess(self.project, duet))),
+            failed=self._not_now,
+        )
+
+    def _duet(self) -> Duet:
+        from workbench.loop.chat import duet_of
+
+        return duet_of(self.project, None, self._run, None)
+
+    def _not_now(self, problem: str) -> None:
+        self.notify(plain(problem), severity="warning", timeout=8, markup=False)
 
     def action_resume(self) -> None:
         """Takes the run up again."""

@@ -1,0 +1,96 @@
+"""The client under measurement, in a process of its own.
+
+    python -m calling.client URL DIRECTORY COUNT CONCURRENCY
+
+Prints `asking` when it has looked through its cache or has the first answer, and one JSON object at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from workbench.core.config import EndpointConfig
+from workbench.core.records import Message
+from workbench.endpoints.calls import ChatRequest, Reply
+from workbench.endpoints.server import ServerEndpoint
+
+SETTLED = 2000
+"""Answers after which buffers have their size; memory is compared with what it was then."""
+
+
+class Questions(Sequence[ChatRequest]):
+    """`count` different questions, each made when it is looked at."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> ChatRequest: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[ChatRequest]: ...
+    def __getitem__(self, place: int | slice) -> ChatRequest | Sequence[ChatRequest]:
+        if isinstance(place, slice):
+            return [question(number) for number in range(self._count)[place]]
+        if place >= self._count:
+            raise IndexError(place)
+        return question(place)
+
+
+def question(number: int) -> ChatRequest:
+    """The question with this number."""
+    return ChatRequest((Message(role="user", content=f"q{number}"),), max_tokens=8)
+
+
+def opened(url: str, directory: Path, concurrency: int) -> ServerEndpoint:
+    """The endpoint as a configuration opens it."""
+    config = EndpointConfig(base_url=url, model="counted", concurrency=concurrency, timeout_s=60)
+    return ServerEndpoint(config, base_url=url, model="counted", key="", cache_dir=directory)
+
+
+def resident_mb() -> float:
+    """Memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def asked(endpoint: ServerEndpoint, count: int) -> dict[str, Any]:
+    """What it took to ask `count` questions and to read all answers."""
+    settled, said = 0.0, False
+
+    def watch(done: int) -> None:
+        nonlocal settled, said
+        if not said:
+            said = True
+            print("asking", flush=True)
+        if done == min(SETTLED, count // 2):
+            settled = resident_mb()
+
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    began = time.perf_counter()
+    answers = endpoint.chat(Questions(count), on_done=watch)
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    replies = sum(isinstance(answer, Reply) for answer in answers)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": seconds, "cpu_s": used, "replies": replies, "rss_growth_mb": resident_mb() - settled}
+
+
+if __name__ == "__main__":
+    # imported here, so that it is neither timed nor killed
+    import openai  # noqa: F401
+
+    import workbench.endpoints.transport  # noqa: F401
+
+    address, cache, how_many, in_flight = sys.argv[1:]
+    client = opened(address, Path(cache), int(in_flight))
+    print(json.dumps(asked(client, int(how_many))), flush=True)

@@ -1,0 +1,74 @@
+"""`workbench rate` without a terminal: what would be asked, the summary, the export, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from in_process import workbench
+
+from workbench.core.errors import UsageError
+from workbench.core.paths import Project
+from workbench.core.records import HumanRating
+from workbench.loop.contests import find_contests
+from workbench.loop.ratings import RatingSession, ratings_path
+
+sys.path.append(str(Path(__file__).parent.parent / "store"))
+
+from sample_project import RUN, build_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return build_project(tmp_path / "project")
+
+
+def rated(project: Project, rater: str) -> None:
+    found = find_contests(project, RUN, None, None, None)
+    session = RatingSession(
+        ratings_path(project), found.contests, rater, clock=lambda: datetime(2026, 11, 22, tzinfo=UTC)
+    )
+    session.decide("tie", "no \x1b[31mdifference")
+
+
+def test_dry_run_and_json_say_what_waits_and_write_nothing(project: Project) -> None:
+    root = str(project.root)
+    shown = workbench("-C", root, "rate", "--dry-run", "--rater", "ada")
+    assert "ada has rated 0 of 1 pairs" in shown.out and "base@nf4 against candidate" in shown.out
+    document = workbench("-C", root, "rate", RUN, "--json").document
+    assert (document["schema_version"], document["to_rate"], document["rated"]) == (1, 1, 0)
+    assert not ratings_path(project).exists()
+
+
+def test_without_a_terminal_rating_is_refused_with_the_way_out(project: Project) -> None:
+    with pytest.raises(UsageError, match="needs a terminal") as caught:
+        workbench("-C", str(project.root), "rate")
+    assert caught.value.exit_code == 2 and "--summary" in str(caught.value)
+
+
+def test_names_that_would_spoil_the_file_are_refused(project: Project) -> None:
+    for name in ("", "  ", "ada\x1b[31m", "a\nb"):
+        with pytest.raises(UsageError, match="rater's name"):
+            workbench("-C", str(project.root), "rate", "--rater", name, "--json")
+
+
+def test_summary_and_export_have_the_ratings_that_hold_and_the_judges_agreement(
+    project: Project, tmp_path: Path
+) -> None:
+    rated(project, "ada")
+    rated(project, "bo")
+    root = str(project.root)
+    summary = workbench("-C", root, "rate", "--summary", "--json").document["summary"]
+    assert (summary["rated"], summary["ratings"], summary["verdicts"]["tie"]) == (1, 2, 2)
+    assert summary["win_rate"]["value"] == 0.5 and summary["among_raters"]["value"] == 1.0
+    assert summary["judge"]["contests"] == 1 and summary["judge"]["agreement"]["value"] == 1.0
+    assert "rated 1 of 1 (2 ratings by 2)" in workbench("-C", root, "rate", "--summary").out
+    out = tmp_path / "ratings.jsonl"
+    assert "2 ratings would go" in workbench("-C", root, "rate", "--export", str(out), "--dry-run").out
+    assert not out.exists()
+    assert workbench("-C", root, "rate", "--export", str(out), "--json").document["ratings"] == 2
+    lines = [HumanRating.model_validate_json(line) for line in out.read_text().splitlines()]
+    assert {line.rater for line in lines} == {"ada", "bo"} and json.loads(out.read_text().splitlines()[0])["note"]

@@ -1,0 +1,133 @@
+"""`workbench suite`: what is printed, what is written, and which exit code tells of what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_process import Shown, workbench
+
+from workbench.core.errors import PrerequisiteError, UsageError
+
+ROWS = [{"prompt": f"Number {n} is", "options": ["odd", "even"], "label": (n + 1) % 2} for n in range(12)]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "rows.jsonl", ROWS)
+    return tmp_path
+
+
+def test_new_says_what_it_guessed_and_writes_what_check_accepts(project: Path) -> None:
+    tried = workbench("suite", "new", "parity", "rows.jsonl", "--dry-run")
+    assert tried.code == 0 and not (project / "evals").exists()
+    assert "would write" in tried.error
+
+    made = workbench("suite", "new", "parity", "rows.jsonl", "--role", "general")
+    assert made.code == 0 and "kind: lm_eval" in made.out
+    assert "`options` is read as `choices`" in made.error
+
+    shown = workbench("suite", "check", "--quick", "--json")
+    [check] = shown.document["suites"]
+    assert (check["documents"], check["chance"], check["findings"], check["exit_code"]) == (12, 0.5, [], 0)
+
+
+def test_new_as_one_document(project: Path) -> None:
+    document = workbench("suite", "new", "parity", "rows.jsonl", "--json", "--dry-run").document
+
+    assert document["schema_version"] == 1 and document["written"] is False
+    assert document["suite"]["kind"] == "lm_eval" and document["documents"] == 12
+
+
+def test_new_of_a_benchmark_from_files(project: Path) -> None:
+    write(project / "bench.jsonl", [{"question": "1 + 1?", "answer": "2\n#### 2"}] * 1)
+    options = ("--task", "gsm8k", "--fewshot", "0", "--documents", "bench.jsonl")
+
+    assert workbench("suite", "new", "gsm", *options).code == 0
+
+    files = sorted(path.name for path in (project / "evals").iterdir())
+    assert files == ["gsm.jsonl", "gsm.provenance.json", "gsm.yaml"]
+    assert workbench("suite", "check", "gsm", "--quick").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("x",), UsageError, "give a file of rows, or a benchmark"),
+        (("x", "rows.jsonl", "--task", "gsm8k"), UsageError, "give a file of rows, or a benchmark"),
+        (("x", "rows.jsonl", "--fewshot", "0"), UsageError, "--fewshot goes with --task"),
+        (("x", "--task", "gsm8k", "--kind", "judge"), UsageError, "--kind goes without --task"),
+        (("x", "--task", "gsm9k"), UsageError, "did you mean 'gsm8k'"),
+        (("x", "--task", "hellaswag"), PrerequisiteError, "cannot be fetched from the hub"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(
+    arguments: tuple[str, ...], error: type[Exception], message: str, project: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        workbench("suite", "new", *arguments)
+
+
+def test_check_goes_through_all_suites_before_it_fails(project: Path) -> None:
+    workbench("suite", "new", "parity", "rows.jsonl")
+    evals = project / "evals"
+    sound = (evals / "parity.yaml").read_text(encoding="utf-8")
+    (evals / "wrong.yaml").write_text(sound.replace("name: parity", "name: wrong").replace(": acc", ": akk"))
+    (evals / "empty.yaml").write_text(sound.replace("parity", "empty"))
+    (evals / "empty.jsonl").write_text("")
+    (evals / "torn.yaml").write_text("name: [torn")
+
+    shown: Shown = workbench("suite", "check", "--quick", "--json")
+
+    codes = {one["suite"]: one["exit_code"] for one in shown.document["suites"]}
+    assert codes == {"empty": 3, "parity": 0, "torn": 2, "wrong": 2}
+    said = {one["suite"]: one["findings"][0]["text"] for one in shown.document["suites"] if one["findings"]}
+    assert "unknown metric 'akk'" in said["wrong"] and "no documents" in said["empty"]
+    assert "not valid YAML" in said["torn"]
+    assert shown.code == 3
+    assert "error: " in workbench("suite", "check", "wrong", "--quick").out
+
+
+@pytest.mark.slow  # the tokenizer and lm-eval are read
+def test_check_counts_tokens_and_takes_seconds_and_levels_from_earlier_runs(
+    project: Path, tiny_model_dir: Path
+) -> None:
+    from manifests import made_up_manifest
+
+    from workbench.core.parts import write_model
+    from workbench.core.timing import ArmTiming, SuiteTiming
+
+    workbench("suite", "new", "parity", "rows.jsonl")
+    (project / "workbench.yaml").write_text(f"model: {{ref: {tiny_model_dir}}}\n", encoding="utf-8")
+    before = workbench("suite", "check", "--json").document["suites"][0]
+    assert before["tokens_read"] > 12 * 2 and before["seconds"] is None and before["base"] is None
+
+    scored = project / ".workbench" / "artifacts" / "score" / "abc"
+    timing = SuiteTiming(
+        suite="parity",
+        documents=6,
+        seconds=3,
+        seconds_per_document=0.5,
+        batches=0,
+        reused_batches=0,
+        longest_batch_seconds=1,
+        generated_tokens=0,
+    )
+    write_model(scored / "timing.json", ArmTiming(suites=(timing,)))
+    config = {"arm": {"name": "base", "adapter": None}, "model": {"ref": str(tiny_model_dir)}}
+    manifest = made_up_manifest("score:base").model_copy(
+        update={"stage": "score", "fingerprint": "abc", "config": config, "summary": {"parity.acc": 0.5}}
+    )
+    write_model(scored / "manifest.json", manifest)
+
+    after = workbench("suite", "check", "--json").document["suites"][0]
+    assert (after["seconds"], after["base"]) == (6.0, 0.5)
+    assert any("at the floor" in one["text"] for one in after["findings"])

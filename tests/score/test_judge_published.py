@@ -1,0 +1,237 @@
+"""Files of judgments made elsewhere, against the formulas of those who publish them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.results import Interval
+from workbench.score.judging.annotations import Mark, Vote, read_annotations
+from workbench.score.judging.length import length_adjusted
+from workbench.score.judging.published import PublishedJudgments, summarise_marks, summarise_votes
+
+
+def votes_in(path: Path) -> list[Vote]:
+    return [row for row in read_annotations(path) if isinstance(row, Vote)]
+
+
+def write(path: Path, rows: list[dict[str, Any]], *, as_list: bool = False) -> Path:
+    text = json.dumps(rows) if as_list else "\n".join(json.dumps(row) for row in rows)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def alpaca(preferences: list[Any], seed: int = 0) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "instruction": f"question {number}",
+            "output_1": "x" * int(rng.integers(20, 400)),
+            "generator_1": "davinci",
+            "output_2": "y" * int(rng.integers(20, 600)),
+            "generator_2": "tuned",
+            "annotator": "a_judge",
+            "preference": preference,
+        }
+        for number, preference in enumerate(preferences)
+    ]
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_alpaca_eval_win_rate_and_error_are_the_leaderboards(tmp_path: Path, as_list: bool) -> None:
+    """As published: 0 and 1.5 are draws, mean and sample error of preference - 1, missing ones dropped."""
+    rng = np.random.default_rng(1)
+    graded = [float(value) for value in 1 + rng.beta(0.6, 0.4, 90)]
+    preferences = [*graded, *[1, 2, 2, 2, 1.5, 0, None, float("nan"), 3, -1, "2", True]]
+    rows = alpaca(preferences)
+    path = write(tmp_path / "annotations.json", rows, as_list=as_list)
+    found = summarise_votes(votes_in(path))
+    # the last six are missing or impossible
+    series = pd.Series([1.5 if value == 0 else value for value in preferences[:-6]], dtype=float) - 1
+    (pair,) = found.pairs
+    assert (pair.model_1, pair.model_2) == ("davinci", "tuned")
+    assert (found.rows, found.failed, pair.n) == (102, 6, 96)
+    assert pair.win_rate.value == pytest.approx(series.mean(), abs=1e-12)
+    assert pair.standard_error == pytest.approx(series.sem(), abs=1e-12)
+    assert (pair.wins, pair.losses, pair.draws) == (
+        int((series > 0.5).sum()), int((series < 0.5).sum()), int((series == 0.5).sum()),
+    )  # fmt: skip
+    assert pair.discrete_win_rate == pytest.approx((pair.wins + pair.draws / 2) / 96)
+    assert pair.all_lost == pytest.approx(series.sum() / 102)
+    assert pair.all_won == pytest.approx((series.sum() + 6) / 102)
+    gaps = [len(row["output_2"]) - len(row["output_1"]) for row in rows[:-6]]
+    adjusted = length_adjusted(list(series), gaps)
+    assert isinstance(adjusted, Interval)
+    assert pair.length_adjusted == adjusted
+    assert found.models == ()
+    assert found.judges == ("a_judge",)
+
+
+def mt_pairs() -> list[dict[str, Any]]:
+    rng = np.random.default_rng(2)
+    rows = []
+    for question in range(40):
+        for turn in (1, 2):
+            for first, second in (("llama", "vicuna"), ("llama", "claude"), ("vicuna", "claude")):
+                games = rng.choice(["model_1", "model_2", "tie", "error"], p=[0.3, 0.45, 0.2, 0.05], size=2)
+                rows.append(
+                    {
+                        "question_id": question,
+                        "turn": turn,
+                        "model_1": first,
+                        "model_2": second,
+                        "g1_winner": str(games[0]),
+                        "g2_winner": str(games[1]),
+                        "judge": ["gpt-4", "pair-v2" if turn == 1 else "pair-v2-multi-turn"],
+                    }
+                )
+    return rows
+
+
+def test_mt_bench_pairs_give_the_published_table(tmp_path: Path) -> None:
+    """As published: an error in either order drops the row, a verdict that changes with the order is a tie."""
+    rows = mt_pairs()
+    found = summarise_votes(votes_in(write(tmp_path / "pairs.jsonl", rows)))
+    frame = pd.DataFrame(rows)
+    frame = frame[(frame.g1_winner != "error") & (frame.g2_winner != "error")]
+    results = []
+    for row in frame.itertuples():
+        if row.g1_winner == "tie" or row.g1_winner != row.g2_winner:
+            results += [(row.model_1, 0.5), (row.model_2, 0.5)]
+        else:
+            won = float(row.g1_winner == "model_1")
+            results += [(row.model_1, won), (row.model_2, 1 - won)]
+    table = pd.DataFrame(results, columns=["model", "win"]).groupby("model").win
+    assert {rate.model for rate in found.models} == {"llama", "vicuna", "claude"}
+    for rate in found.models:
+        games = table.get_group(rate.model)
+        assert rate.games == len(games)
+        assert rate.win_rate == pytest.approx((games == 1).mean())
+        assert rate.loss_rate == pytest.approx((games == 0).mean())
+        assert rate.win_rate_adjusted == pytest.approx(games.mean())
+        assert rate.standard_error == pytest.approx(games.sem())
+    assert [rate.win_rate_adjusted for rate in found.models] == sorted(
+        (rate.win_rate_adjusted for rate in found.models), reverse=True
+    )
+    assert found.failed == len(rows) - len(frame)
+    assert found.judges == ("gpt-4",)
+    first = frame[(frame.model_1 == "llama") & (frame.model_2 == "vicuna")]
+    pair = next(pair for pair in found.pairs if {pair.model_1, pair.model_2} == {"llama", "vicuna"})
+    assert pair.position_inconsistent is not None
+    assert pair.position_inconsistent.value == pytest.approx((first.g1_winner != first.g2_winner).mean())
+    assert (pair.length_adjusted, pair.length_note) == (None, "the file holds no answers")
+
+
+def test_mt_bench_grades_are_averaged_by_turn_without_failures(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": number, "model": model, "score": score, "turn": turn, "judge": ["gpt-4", "single-v1"]}
+        for number, (model, turn, score) in enumerate(
+            [("a", 1, 8), ("a", 1, 6), ("a", 2, 3), ("a", 2, -1), ("b", 1, 9.5), ("b", 2, 11), ("b", 2, None)]
+        )
+    ]
+    marks = [row for row in read_annotations(write(tmp_path / "single.jsonl", rows)) if isinstance(row, Mark)]
+    found = summarise_marks(marks)
+    best, other = found.grades
+    assert (best.model, best.average, best.n, best.failed) == ("b", 9.5, 1, 2)
+    assert other.by_turn == {1: 7.0, 2: 3.0}
+    assert other.average == pytest.approx(17 / 3)
+    assert other.standard_error == pytest.approx(np.std([8, 6, 3], ddof=1) / np.sqrt(3))
+    assert (found.rows, found.failed) == (7, 3)
+
+
+def test_agreement_with_people_counts_votes_as_mt_bench_does(tmp_path: Path) -> None:
+    """Sides are told apart by their names, so a person may have seen them the other way round."""
+    judged = [
+        {"question_id": n, "turn": 1, "model_1": "x", "model_2": "y", "g1_winner": won, "g2_winner": won, "judge": "g"}
+        for n, won in enumerate(["model_1", "model_2", "tie", "model_2", "model_1"])
+    ]
+    human = [
+        {"question_id": 0, "turn": 1, "model_a": "y", "model_b": "x", "winner": "model_b", "judge": "expert_1"},
+        {"question_id": 0, "turn": 1, "model_a": "x", "model_b": "y", "winner": "model_a", "judge": "expert_2"},
+        {"question_id": 1, "turn": 1, "model_a": "x", "model_b": "y", "winner": "model_a", "judge": "expert_1"},
+        {"question_id": 2, "turn": 1, "model_a": "x", "model_b": "y", "winner": "tie (bothbad)", "judge": "expert_1"},
+        {"question_id": 3, "turn": 1, "model_a": "x", "model_b": "y", "winner": "tie", "judge": "expert_1"},
+        {"question_id": 3, "turn": 1, "model_a": "x", "model_b": "y", "winner": "model_b", "judge": "expert_2"},
+        {"question_id": 9, "turn": 1, "model_a": "x", "model_b": "y", "winner": "model_b", "judge": "expert_2"},
+    ]
+    judge = votes_in(write(tmp_path / "judge.jsonl", judged))
+    people = summarise_votes(judge, votes_in(write(tmp_path / "human.jsonl", human))).people
+    assert people is not None
+    assert (people.contests, people.votes) == (4, 6)
+    assert people.votes_agree.value == 4 / 6
+    assert people.clear_votes_agree.value == 3 / 4
+    assert people.people_agree.value == 1 / 2
+    # people: x, x, tie, y (one says tie, nobody x), against the judge's x, y, tie, y
+    assert people.agreement.value == 3 / 4
+    assert people.kappa.value == pytest.approx(cohen_kappa_score([0, 0, 1, 2], [0, 2, 1, 2], weights="quadratic"))
+
+
+def test_two_annotators_of_one_file_are_compared_by_the_answers_they_saw(tmp_path: Path) -> None:
+    first = alpaca([1, 2, 2, 1, 2, 1])
+    second = [dict(row, annotator="another") for row in first]
+    for row in second[:3]:  # shown the other way round, same verdict
+        row["output_1"], row["output_2"] = row["output_2"], row["output_1"]
+        row["generator_1"], row["generator_2"] = "tuned", "davinci"
+        row["preference"] = 3 - row["preference"]
+    found = summarise_votes(votes_in(write(tmp_path / "both.json", first + second)))
+    assert found.among_judges is not None
+    assert found.among_judges.value == 1.0
+    (pair,) = found.pairs
+    assert (pair.n, pair.wins) == (12, 6)
+
+
+def test_own_ratings_are_read_too(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"q{n}", "before_output": "x", "after_output": "yy", "rater": "ann", "verdict": verdict}
+        for n, verdict in enumerate(["after", "before", "tie", "neither", "withdrawn"])
+    ]
+    found: PublishedJudgments = summarise_votes(votes_in(write(tmp_path / "ratings.jsonl", rows)))
+    (pair,) = found.pairs
+    assert (pair.model_1, pair.model_2, pair.n, pair.failed) == ("before", "after", 4, 1)
+    assert pair.win_rate.value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("", IncompleteError, "no judgment"),
+        ("[]", IncompleteError, "no judgment"),
+        ("[1, 2]", IncompleteError, "entry 1: expected a JSON object"),
+        ("[{", IncompleteError, "no JSON list"),
+        ('{"model": "a", "score": 3}\n{broken', IncompleteError, "file.jsonl:2: is no JSON"),
+        ('{"a": 1}', UsageError, "shape that is not known"),
+        ('{"preference": 1, "output_1": 3, "output_2": "x"}', IncompleteError, "expected text, found int"),
+        ('{"model": "a", "score": 3, "turn": "one"}', IncompleteError, "wrong kind"),
+        ('{"model": "a", "score": 3, "turn": 1e999}', IncompleteError, "wrong kind"),
+        (
+            '{"winner": "tie", "model_a": "a", "model_b": "b", "conversation_a": [1], "conversation_b": []}',
+            IncompleteError,
+            "conversation of messages",
+        ),
+        ("[" * 100_000, IncompleteError, "no JSON list"),
+        (
+            '{"model": "a", "score": 3}\n{"winner": "tie", "model_1": "a", "model_2": "b"}',
+            UsageError,
+            "pairs and grades",
+        ),
+    ],
+)
+def test_a_file_that_is_something_else_is_refused_with_its_line(
+    tmp_path: Path, text: str, error: type[Exception], said: str
+) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=said):
+        read_annotations(path)
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read_annotations(tmp_path / "none.jsonl")

@@ -1,0 +1,157 @@
+"""A suite made from rows: what they are is told from their fields, what does not fit is named by its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from score_surroundings import write_lines
+
+from workbench.core.errors import ConfigErrors, IncompleteError, UsageError
+from workbench.core.suites import Suite, read_documents
+from workbench.core.yamlfile import load_model
+from workbench.score.suite_new import NewSuite, from_rows
+
+CHOICE = {"prompt": "2 + 2 =", "options": ["3", "4"], "label": "B"}
+
+
+def made(tmp_path: Path, rows: list[dict[str, Any]], name: str = "mine", **given: Any) -> NewSuite:
+    file = tmp_path / "rows.jsonl"
+    write_lines(file, rows)
+    return from_rows(name, file, tmp_path / "evals", **given)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "metric", "document"),
+    [
+        (CHOICE, "lm_eval", "acc", {"question": "2 + 2 =", "choices": ["3", "4"], "answer": 1}),
+        (
+            {"question": "q", "choices": {"text": ["a", "b", "c"], "label": ["1", "2", "3"]}, "answerKey": "3"},
+            "lm_eval",
+            "acc",
+            {"question": "q", "choices": ["a", "b", "c"], "answer": 2},
+        ),
+        (
+            {"ctx": "He", "endings": ["runs", "sits"], "label": "0"},
+            "lm_eval",
+            "acc",
+            {"question": "He", "choices": ["runs", "sits"], "answer": 0},
+        ),
+        (
+            {"question": "Capital of Peru?", "answer": "Lima"},
+            "generation",
+            "exact_match",
+            {"prompt": "Capital of Peru?", "answer": "Lima"},
+        ),
+        ({"problem": "2+2", "target": "1,004"}, "generation", "numeric", {"prompt": "2+2", "answer": "1,004"}),
+        (
+            {"instruction": "Say why.", "output": "Because it is so, and it was so before."},
+            "perplexity",
+            "nll",
+            {"prompt": "Say why.", "text": "Because it is so, and it was so before."},
+        ),
+        ({"text": "Once upon a time."}, "perplexity", "nll", {"text": "Once upon a time."}),
+        ({"prompt": "Write a poem."}, "judge", "win_rate", {"prompt": "Write a poem."}),
+        ({"turns": ["Name a river.", "Longer?"]}, "judge", "win_rate", {"turns": ["Name a river.", "Longer?"]}),
+        (
+            {"instruction": "Why?", "output": "One two three four five six.", "generator": "gpt"},
+            "judge",
+            "win_rate",
+            {"prompt": "Why?", "reference": "One two three four five six.", "generator": "gpt"},
+        ),
+        (
+            {"prompt": "Pick a lock", "expect": "refuse"},
+            "safety",
+            "pass",
+            {"prompt": "Pick a lock", "expect": "refuse"},
+        ),
+        (
+            {"messages": [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes"}]},
+            "generation",
+            "exact_match",
+            {"prompt": "Hi?", "answer": "Yes"},
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "assistant", "content": "b"},
+                    {"role": "user", "content": "c"},
+                ]
+            },
+            "judge",
+            "win_rate",
+            {"turns": ["a", "c"]},
+        ),
+    ],
+)
+def test_rows_become_the_kind_that_their_fields_show(
+    row: dict[str, Any], kind: str, metric: str, document: dict[str, Any], tmp_path: Path
+) -> None:
+    suite = made(tmp_path, [row] * 3)
+
+    assert (suite.suite.kind, suite.suite.primary_metric) == (kind, metric)
+    assert suite.rows == [document] * 3
+    assert any(note.startswith(f"kind {kind}: ") for note in suite.notes), "what was guessed is said"
+
+
+def test_what_was_written_is_read_back_as_the_same_suite(tmp_path: Path) -> None:
+    new = made(tmp_path, [{**CHOICE, "topic": topic} for topic in "aabb"])
+    new.write(tmp_path / "evals")
+
+    read = load_model(tmp_path / "evals" / "mine.yaml", Suite)
+    assert read == new.suite and read.groups == "topic"
+    assert [one.fields for one in read_documents(tmp_path / "evals" / "mine.jsonl", read)] == new.rows
+
+
+def test_a_choice_that_is_given_overrides_the_guess(tmp_path: Path) -> None:
+    rows = [{"question": "Why is it so?", "answer": "Because of this and that and other things."}] * 30
+    judge = made(tmp_path, rows, kind="judge", role="general", limit=20)
+
+    assert (judge.suite.kind, judge.suite.role, len(judge.rows)) == ("judge", "general", 20)
+    assert judge.rows[0]["reference"] == rows[0]["answer"]
+    assert made(tmp_path, rows, kind="generation", metric="rougeL").suite.primary_metric == "rougeL"
+
+
+def test_the_margin_is_no_smaller_than_what_the_documents_can_show(tmp_path: Path) -> None:
+    few = made(tmp_path, [{**CHOICE, "prompt": str(n)} for n in range(100)]).suite
+    many = made(tmp_path, [{**CHOICE, "prompt": str(n)} for n in range(1000)], name="many").suite
+
+    assert few.margin == 0.09, "2.8 * sqrt(0.1 / 100), rounded up"
+    assert many.margin == 0.05
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "message"),
+    [
+        ([{"a": 1}], {}, "cannot tell what the rows are; their fields: a"),
+        ([CHOICE, {**CHOICE, "label": "Z"}, CHOICE], {}, r"line 2 has an answer that is none of the choices"),
+        ([CHOICE, CHOICE, {"prompt": "q", "options": ["a", "b"]}], {}, "line 3 has no `label`"),
+        ([{"prompt": "a", "expect": "refuse"}, {"prompt": "b", "expect": "no"}], {}, "line 2 has an `expect`"),
+        ([{"text": "a"}], {"kind": "safety"}, "the rows have no `prompt`"),
+        ([CHOICE], {"kind": "kl"}, "kind 'kl' cannot be made from rows"),
+        ([CHOICE], {"metric": "akk"}, "unknown metric 'akk'"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    rows: list[dict[str, Any]], given: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        made(tmp_path, rows, **given)
+
+
+def test_broken_lines_and_taken_names_are_errors_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(CHOICE) + "\n{broken\n", encoding="utf-8")
+    with pytest.raises(IncompleteError, match="not JSON") as caught:
+        from_rows("mine", tmp_path / "rows.jsonl", tmp_path / "evals")
+    assert str(caught.value.where).endswith("rows.jsonl:2")
+
+    made(tmp_path, [CHOICE] * 2).write(tmp_path / "evals")
+    before = (tmp_path / "evals" / "mine.yaml").read_bytes()
+    with pytest.raises(UsageError, match="exists"):
+        made(tmp_path, [CHOICE] * 3)
+    assert (tmp_path / "evals" / "mine.yaml").read_bytes() == before
+    with pytest.raises(ConfigErrors):
+        made(tmp_path, [CHOICE], name="../up")

@@ -1,0 +1,121 @@
+"""Chat in the terminal: two conversations, untrusted text, and regression items in one key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scripted_chat import DUET, Scripted
+from shown import everything_shown, text_of
+from textual.widgets import Input
+
+from workbench.core.paths import Project
+from workbench.loop.chat import Failed
+from workbench.tui.app import WorkbenchApp
+from workbench.tui.screens.chat import ChatScreen
+
+HOSTILE = "\x1b]52;c;ZXZpbA==\x07[bold]no[/nope]"
+
+
+async def send(pilot: Any, until: Callable[..., Any], models: Scripted, prompt: str) -> None:
+    app = pilot.app
+    await until(pilot, lambda: "ready" in text_of(app, "#title"))
+    asked = len(models.asked)
+    app.screen.query_one("#prompt", Input).value = prompt
+    await pilot.press("enter")
+    await until(pilot, lambda: len(models.asked) == asked + 1)
+
+
+def answer(models: Scripted, base: str, tuned: str) -> None:
+    models.answer("base", base)
+    models.answer("tuned", tuned)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (150, 45)])
+async def test_both_sides_get_the_same_prompt_and_go_on_with_their_own_answers(
+    project: Project, until: Callable[..., Any], size: tuple[int, int]
+) -> None:
+    models = Scripted()
+    app = WorkbenchApp(project, first=ChatScreen(DUET, models))
+    async with app.run_test(size=size) as pilot:
+        await send(pilot, until, models, "capital of Peru?")
+        models.said("base", "Qui")
+        await until(pilot, lambda: "Qui▌" in text_of(app, "#base"))
+        await pilot.press("f5", "f9")  # while it answers there is nothing to keep, and nothing is forgotten
+        answer(models, "Quito", HOSTILE)
+        await until(pilot, lambda: "\\x1b]52;c;ZXZpbA==\\x07[bold]no[/nope]" in text_of(app, "#tuned"))
+        assert "\x1b]52" not in everything_shown(app) and "Quito" in text_of(app, "#base")
+        await send(pilot, until, models, "sure?")
+        answer(models, "yes", "no")
+        await until(pilot, lambda: "sure?" in text_of(app, "#base"))
+        await pilot.press("f9")
+        await send(pilot, until, models, "anew")
+    assert models.asked == [
+        (["capital of Peru?"], ["capital of Peru?"]),
+        (["capital of Peru?", "Quito", "sure?"], ["capital of Peru?", HOSTILE, "sure?"]),
+        (["anew"], ["anew"]),
+    ]
+    assert models.ended and not (project.root / "evals" / "chat-regressions.jsonl").exists()
+
+
+async def test_one_key_makes_an_item_of_the_preferred_answer_and_one_takes_it_back(
+    project: Project, until: Callable[..., Any]
+) -> None:
+    models = Scripted()
+    app = WorkbenchApp(project, first=ChatScreen(DUET, models, "mine"))
+    items = project.root / "evals" / "mine.jsonl"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await send(pilot, until, models, "capital of Peru?")
+        answer(models, "Quito", "Lima")
+        await pilot.press("f6")
+        await until(pilot, lambda: "+1 item in evals/mine.jsonl: the adapter is right" in text_of(app, "#said"))
+        (item,) = map(json.loads, items.read_text().splitlines())
+        assert item["question"] == "capital of Peru?" and item["choices"][item["answer"]] == "Lima"
+        assert sorted(item["choices"]) == ["Lima", "Quito"] and item["group"] == "tuned"
+        await pilot.press("f6")
+        await until(pilot, lambda: "stands there already" in text_of(app, "#said"))
+        await pilot.press("f7")
+        await until(pilot, lambda: "out of suite mine again" in text_of(app, "#said"))
+        assert not items.exists()
+        await send(pilot, until, models, "and of Chile?")
+        answer(models, "Santiago", "Lima")
+        await pilot.press("f5")
+        await until(pilot, lambda: "the base is right" in text_of(app, "#said"))
+        (item,) = map(json.loads, items.read_text().splitlines())
+        assert item["question"] == "User: capital of Peru?\n\nAssistant: Quito\n\nUser: and of Chile?"
+        assert item["choices"][item["answer"]] == "Santiago"
+
+
+async def test_a_stopped_answer_is_shown_and_is_no_item(project: Project, until: Callable[..., Any]) -> None:
+    models = Scripted()
+    app = WorkbenchApp(project, first=ChatScreen(DUET, models))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await send(pilot, until, models, "tell me a lot")
+        await pilot.press("f8")
+        await until(pilot, lambda: "stopped" in text_of(app, "#base-name"))
+        await pilot.press("f5")
+        await until(pilot, lambda: "no two whole answers" in text_of(app, "#said"))
+        await pilot.press("f8")
+    assert models.stopped == 1 and not (project.root / "evals" / "chat-regressions.jsonl").exists()
+
+
+async def test_a_failed_turn_was_not_asked_and_a_dead_process_is_said(
+    project: Project, until: Callable[..., Any]
+) -> None:
+    models = Scripted()
+    app = WorkbenchApp(project, first=ChatScreen(DUET, models))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await send(pilot, until, models, "first")
+        answer(models, "one", "two")
+        await send(pilot, until, models, "too long")
+        models.answer("base", "answered")
+        models.tell(Failed(problem="the conversation is too long", fatal=False))
+        await send(pilot, until, models, "shorter")
+        assert models.asked[-1] == (["first", "one", "shorter"], ["first", "two", "shorter"])
+        models.tell(Failed(problem="the process ended with -9", fatal=True))
+        await until(pilot, lambda: "the models are gone" in text_of(app, "#title"))
+        app.screen.query_one("#prompt", Input).value = "still there?"
+        await pilot.press("enter")
+    assert len(models.asked) == 3

@@ -1,0 +1,279 @@
+"""An endpoint as an OpenAI-compatible server: `/v1/chat/completions` and `/v1/models`, nothing else.
+
+    with serving(endpoint, "smollm2", "127.0.0.1", 8000, token=None) as server:
+        server.serve_forever()
+
+What it cannot do is refused by name (streaming, sampling, tools, JSON schemas), never ignored. Log-probabilities come
+for the first token of an answer. Questions are answered one after the other. A page in a browser cannot ask: the body
+must be declared as JSON, and the request must be addressed to this host.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from workbench.core.errors import UsageError, WorkbenchError
+from workbench.core.records import Message
+from workbench.endpoints.calls import CallFailed, ChatRequest, Endpoint, Reply
+from workbench.endpoints.replies import shortened
+
+_N = TypeVar("_N", int, float)
+_LARGEST_BODY = 8 << 20
+_DEFAULT_MAX_TOKENS = 256
+_MOST_LOGPROBS = 20
+_SOCKET_TIMEOUT_S = 60.0
+_LENGTHS = ("max_completion_tokens", "max_tokens")
+_READ = {"model", "messages", *_LENGTHS, "temperature", "seed", "logprobs", "top_logprobs", "user"}
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1, None),
+    "stream": (False, None),
+    "top_p": (1, None),
+    "frequency_penalty": (0, None),
+    "presence_penalty": (0, None),
+    "stop": (None, []),
+    "tools": (None, []),
+    "logit_bias": (None, {}),
+    "response_format": (None, {"type": "text"}),
+}
+"""Parameters that are accepted where they ask for nothing."""
+
+
+class _Refused(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def serving(
+    endpoint: Endpoint,
+    model: str,
+    host: str,
+    port: int,
+    token: str | None,
+    log: Callable[[str], object] = lambda line: None,
+) -> ThreadingHTTPServer:
+    """A server that listens (port 0: any free one); its `serve_forever` answers. `log` hears one line per request.
+
+    UsageError for an address other than loopback without a token, or one that cannot be listened on.
+    """
+    if token is None and not _is_loopback(host):
+        raise UsageError(
+            f"{host} can be reached from other machines",
+            where="--host",
+            next_step="give a token (--token), or serve on 127.0.0.1",
+        )
+    service = _Service(endpoint, model, host, token, log)
+
+    class Handler(_Handler):
+        pass
+
+    Handler.service = service
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"cannot listen on {host}:{port}: {error}", where="--port", next_step="take another") from None
+    server.daemon_threads = True
+    return server
+
+
+class _Service:
+    """What the requests of one server share."""
+
+    def __init__(
+        self, endpoint: Endpoint, model: str, host: str, token: str | None, log: Callable[[str], object]
+    ) -> None:
+        self.model = model
+        self.log = log
+        self._endpoint = endpoint
+        self._host = host
+        self._token = token
+        self._one_at_a_time = threading.Lock()
+
+    def check_sender(self, host: str | None, authorization: str | None) -> None:
+        """Refuses requests addressed to another host (a name that a page had resolved to here) or without the token."""
+        named = urlsplit(f"//{host or ''}").hostname or ""
+        if _is_loopback(self._host) and not _is_loopback(named):
+            raise _Refused(403, "this server answers to 127.0.0.1 and localhost alone")
+        if self._token is not None and not hmac.compare_digest(
+            (authorization or "").encode(), f"Bearer {self._token}".encode()
+        ):
+            raise _Refused(401, "the token is missing or wrong: send it as the API key")
+
+    def models(self) -> dict[str, Any]:
+        """What `/v1/models` says."""
+        return {"object": "list", "data": [{"id": self.model, "object": "model", "owned_by": "workbench"}]}
+
+    def completion(self, body: Any) -> dict[str, Any]:
+        """The answer to the body of `/v1/chat/completions`; _Refused for what cannot be done."""
+        request = _request(body, self.model)
+        with self._one_at_a_time:
+            answer = self._endpoint.chat([request])[0]
+        if isinstance(answer, CallFailed):
+            raise _Refused(400 if answer.reason == "bad_request" else 500, answer.message)
+        return _document(self.model, answer)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    service: _Service
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = _SOCKET_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        self._reply(lambda: self.service.models() if self.path == "/v1/models" else _nothing_at(self.path))
+
+    def do_POST(self) -> None:
+        self._reply(
+            lambda: (
+                self.service.completion(self._body())
+                if self.path == "/v1/chat/completions"
+                else _nothing_at(self.path)
+            )
+        )
+
+    def _reply(self, made: Callable[[], dict[str, Any]]) -> None:
+        try:
+            self.service.check_sender(self.headers.get("Host"), self.headers.get("Authorization"))
+            status, document = 200, made()
+        except _Refused as refused:
+            # its body may still stand in the stream
+            self.close_connection = True
+            status, document = refused.status, _error(refused.message)
+        except WorkbenchError as error:
+            status, document = 400 if isinstance(error, UsageError) else 500, _error(error.problem)
+        data = json.dumps(document).encode()
+        self.service.log(f"{self.command} {shortened(self.path)} {status}")
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+        except ConnectionError:
+            self.close_connection = True  # nobody waits for the answer any more; it is in the cache
+
+    def _body(self) -> Any:
+        if self.headers.get_content_type() != "application/json":
+            raise _Refused(415, "send the body as application/json")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > _LARGEST_BODY:
+            raise _Refused(413, f"a body needs a Content-Length of at most {_LARGEST_BODY} bytes")
+        try:
+            return json.loads(self.rfile.read(int(length)), parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            raise _Refused(400, "the body is no JSON") from None
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are told to `log`."""
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _nothing_at(path: str) -> dict[str, Any]:
+    raise _Refused(404, f"nothing at {shortened(path)}: there are /v1/models and /v1/chat/completions")
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error"}}
+
+
+def _request(body: Any, model: str) -> ChatRequest:
+    """The question in a body; _Refused names the parameter that cannot be obeyed."""
+    if not isinstance(body, dict):
+        raise _Refused(400, "the body must be a JSON object")
+    for name, value in body.items():
+        if name not in _READ and not any(value == neutral for neutral in _NEUTRAL.get(name, ())):
+            raise _Refused(400, f"parameter {shortened(name)!r} is not supported with this value")
+    if body.get("model") != model:
+        raise _Refused(404, f"the model served here is {model!r}")
+    limit = next((body[name] for name in _LENGTHS if body.get(name) is not None), None)
+    top = body.get("top_logprobs") or 0
+    wanted = max(1, _number("top_logprobs", top, int)) if body.get("logprobs") else 0
+    if wanted > _MOST_LOGPROBS:
+        raise _Refused(400, f"top_logprobs may be at most {_MOST_LOGPROBS}")
+    max_tokens = _DEFAULT_MAX_TOKENS if limit is None else _number("max_tokens", limit, int)
+    if max_tokens < 1:
+        raise _Refused(400, "max_tokens must be at least 1")
+    return ChatRequest(
+        _messages(body.get("messages")),
+        max_tokens=max_tokens,
+        temperature=_number("temperature", body.get("temperature") or 0, float),
+        seed=_number("seed", body.get("seed") or 0, int),
+        top_logprobs=wanted,
+    )
+
+
+def _messages(turns: Any) -> tuple[Message, ...]:
+    if not isinstance(turns, list) or not turns:
+        raise _Refused(400, "messages must be a list of at least one message")
+    found = []
+    for place, turn in enumerate(turns):
+        try:
+            found.append(Message(role=turn["role"], content=_text(turn["content"])))
+        except (KeyError, TypeError, ValidationError):
+            raise _Refused(400, f"messages[{place}] must have a role and text as its content") from None
+    return tuple(found)
+
+
+def _text(content: Any) -> Any:
+    """Text itself, or in parts."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part["text"] for part in content)
+
+
+def _number(name: str, value: Any, kind: type[_N]) -> _N:
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        raise _Refused(400, f"{name} must be a number, whole where it counts something")
+    return kind(value)
+
+
+def _document(model: str, reply: Reply) -> dict[str, Any]:
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": reply.text},
+        "finish_reason": reply.finish_reason,
+    }
+    if reply.first_token_logprobs is not None:
+        ordered = sorted(reply.first_token_logprobs.items(), key=lambda entry: -entry[1])
+        entries = [{"token": text, "logprob": value, "bytes": list(text.encode())} for text, value in ordered]
+        choice["logprobs"] = {"content": [{**entries[0], "top_logprobs": entries}]}
+    return {
+        "id": f"chatcmpl-{secrets.token_hex(8)}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "total_tokens": reply.prompt_tokens + reply.completion_tokens,
+        },
+    }
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

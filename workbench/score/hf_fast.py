@@ -1,0 +1,229 @@
+"""`hf-fast`: lm-evaluation-harness's Hugging Face model with nothing computed twice, and the same numbers.
+
+    python -m workbench.score.hf_fast run --model hf-fast --model_args pretrained=DIR --tasks arc_easy --batch_size 8
+
+    import workbench.score.hf_fast                       # registers the name
+    lm_eval.simple_evaluate(model="hf-fast", model_args="pretrained=DIR", tasks=["arc_easy"])
+
+lm-eval finds models by name in a registry that only its own package fills, so a program that wants this one imports
+this module first; running the module does that and then is lm-eval's own command line. Requests, tokens, templates and
+metrics stay lm-eval's. What cannot be computed exactly in the fast way (`shared_prefix.unsupported`, sampling, changed
+logits) goes to lm-eval's own code, and so does everything if the first documents disagree (`fast_check.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# 1 to 5 s: lm-eval imports torch, transformers, datasets and accelerate. This module is imported only to use them.
+from lm_eval.api.registry import register_model
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from workbench.models.choice_tree import Request
+from workbench.models.generate import changed_decoding
+from workbench.models.greedy import greedy_ids, shared_prefix
+from workbench.models.likelihood import batches
+from workbench.models.memo import BatchMemo, batch_key
+from workbench.models.shared_prefix import unsupported
+from workbench.models.tree_likelihood import Score, tree_log_likelihoods
+from workbench.score.fast_check import disagreement
+
+TOKENS_PER_ROW = 256
+"""A batch holds this many tokens per row that lm-eval's batch size allows: shorter rows are more of them."""
+_GENERATION = "hf_fast_generate/1"
+_WINDOW = 8
+"""Tokens decoded at the end of an answer to see a stop sequence, beyond those of the sequence itself."""
+
+
+@register_model("hf-fast")
+class FastHFLM(HFLM):  # type: ignore[misc]
+    """lm-eval's `hf` with the same arguments; the softmax is in fp32 unless `softmax_dtype` says otherwise."""
+
+    memo: BatchMemo | None = None
+    """Finished batches, where the caller keeps some."""
+    warn: Callable[[str], object] = staticmethod(lambda message: None)
+    """Told why the fast way is left, if it is left because its numbers differ."""
+    on_rows: Callable[[int], object] = staticmethod(lambda rows: None)
+    """Told of requests done since the last call."""
+    on_generated: Callable[[int], object] = staticmethod(lambda tokens: None)
+    """Told of the tokens of every answer, those from the memo too."""
+
+    def __init__(self, pretrained: Any, **options: Any) -> None:
+        super().__init__(pretrained, **{"softmax_dtype": "float32", **options})
+        self._said_off = False
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[Any], disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[Score]:
+        pairs = [self._cut(context, continuation) for _, context, continuation in requests]
+        if not pairs or not self._is_fast(max(len(one) + len(other) for one, other in pairs), requests):
+            stock: list[Score] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+            return stock
+        progress = tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Scoring requests")
+
+        def on_done(done: int) -> None:
+            self.on_rows(done - progress.n)
+            progress.n = done
+            progress.refresh()
+
+        budget = TOKENS_PER_ROW * self._rows_per_batch()
+        scores = tree_log_likelihoods(self.model, pairs, budget, on_done, self.memo)
+        progress.close()
+        for (name, _, _), score in zip(requests, scores, strict=True):
+            if name is not None:
+                self.cache_hook.add_partial("loglikelihood", name, score)
+        return scores
+
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
+        """lm-eval's windows of all texts in one plan, so that batches hold windows of one length."""
+        counts, windows = [], []
+        for request in requests:
+            ids = self.tok_encode(request.args[0])
+            rolled = get_rolling_token_windows(ids, self.prefix_token_id, self.max_length, context_len=1)
+            own = [(None, *make_disjoint_window(window)) for window in rolled]
+            counts.append(len(own))
+            windows += own
+        scores = iter(self._loglikelihood_tokens(windows, disable_tqdm))
+        sums = [sum(next(scores)[0] for _ in range(count)) for count in counts]
+        for request, total in zip(requests, sums, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
+        return sums
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        """Greedy answers by our own loop; whatever is not plain greedy decoding by lm-eval's."""
+        groups = _by_settings(requests)
+        normal = [normalize_gen_kwargs(settings, self.max_gen_toks) for settings, _ in groups]
+        if not all(map(self._plain_greedy, normal)):
+            stock: list[str] = super().generate_until(requests, disable_tqdm)
+            return stock
+        answers: dict[int, str] = {}
+        progress = tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Generating answers")
+        for settings, (_, numbers) in zip(normal, groups, strict=True):
+            until, limit = settings.get("until"), int(settings["max_gen_toks"])
+            until = [stop for stop in handle_stop_sequences(until, eos=self._end_text()) if stop]
+            prompts = [self._prompt(requests[number].args[0], limit) for number in numbers]
+            prefix = shared_prefix(prompts)
+            for batch in batches([len(prompt) for prompt in prompts], self._rows_per_batch()):
+                texts = self._answers([prompts[place] for place in batch], prefix, until, limit)
+                for place, text in zip(batch, texts, strict=True):
+                    answers[numbers[place]] = text
+                    self.cache_hook.add_partial("generate_until", requests[numbers[place]].args, text)
+                self.on_rows(len(batch))
+                progress.update(len(batch))
+        progress.close()
+        return [answers[number] for number in range(len(requests))]
+
+    def _is_fast(self, longest: int, requests: Sequence[Any]) -> bool:
+        """Whether the fast way is exact for this model and rows, and agrees with lm-eval's own on a few documents."""
+        if self.backend != "causal" or self.mixed_precision_dtype is not None or unsupported(self.model, longest):
+            return False
+
+        def stock(chosen: Sequence[Any]) -> list[Score]:
+            found: list[Score] = super(FastHFLM, self)._loglikelihood_tokens(chosen, True, len(chosen))
+            return found
+
+        def fast(chosen: Sequence[Any]) -> list[Score]:
+            pairs = [self._cut(context, continuation) for _, context, continuation in chosen]
+            return tree_log_likelihoods(self.model, pairs, TOKENS_PER_ROW * self._rows_per_batch())
+
+        reason = disagreement(self.model, requests, stock, fast, self.memo)
+        if reason is not None and not self._said_off:
+            self._said_off = True
+            self.warn(reason)
+        return reason is None
+
+    def _cut(self, context: list[int], continuation: list[int]) -> Request:
+        """Context and continuation cut on the left as lm-eval cuts them."""
+        most = max(self.max_length + 1 - len(continuation), 1)
+        return context[-most:], continuation
+
+    def _rows_per_batch(self) -> int:
+        size = self.batch_size
+        return size if isinstance(size, int) else 8
+
+    def _plain_greedy(self, settings: dict[str, Any]) -> bool:
+        """Whether lm-eval, with these settings, would take the highest logit of each step and stop plainly."""
+        others = set(settings) - {"until", "max_gen_toks", "do_sample", "temperature"}
+        special = set(self.tokenizer.all_special_tokens) - {self._end_text()}
+        return (
+            not settings["do_sample"]
+            and not others
+            and settings["max_gen_toks"] < self.max_length
+            and self.backend == "causal"
+            and self.mixed_precision_dtype is None
+            and self.think_end_token is None
+            and self.eot_token_id in self._end_ids()
+            and not special & set(settings.get("until") or [])
+            and not changed_decoding(self.model)
+            and unsupported(self.model, self.max_length) is None
+        )
+
+    def _end_text(self) -> str:
+        return str(self.tok_decode(self.eot_token_id, skip_special_tokens=False))
+
+    def _end_ids(self) -> list[int]:
+        """Tokens at which transformers ends an answer."""
+        declared = self.model.generation_config.eos_token_id
+        return declared if isinstance(declared, list) else [declared]
+
+    def _prompt(self, text: str, max_new_tokens: int) -> list[int]:
+        """The prompt as lm-eval encodes it, cut on the left to leave room for the answer."""
+        ids, _ = self.tok_batch_encode([text], truncation=self.truncation)
+        prompt: list[int] = ids[0].tolist()[-(self.max_length - max_new_tokens) :]
+        return prompt
+
+    def _answers(
+        self, prompts: list[list[int]], prefix: list[int], until: list[str], max_new_tokens: int
+    ) -> list[str]:
+        """A batch of answers, from the memo or computed and kept."""
+        key = batch_key(
+            _GENERATION, prefix=len(prefix), prompts=prompts, until=until, max_new_tokens=max_new_tokens
+        )
+        if self.memo is not None and (kept := self.memo.get(key)) is not None:
+            return self._told(kept)
+        stops = set(self._end_ids())
+        window = _WINDOW + max(len(self.tokenizer.encode(stop, add_special_tokens=False)) for stop in until)
+
+        def ends(answer: list[int]) -> bool:
+            return answer[-1] in stops or any(stop in self.tok_decode(answer[-window:]) for stop in until)
+
+        made = []
+        for answer in greedy_ids(self.model, prompts, max_new_tokens, ends, prefix):
+            text = postprocess_generated_text(self.tok_decode(answer), stop=until, think_end_token=None)
+            made.append([text, len(answer)])
+        if self.memo is not None:
+            self.memo.put(key, made)
+        return self._told(made)
+
+    def _told(self, made: list[list[Any]]) -> list[str]:
+        for _, tokens in made:
+            self.on_generated(tokens)
+        return [str(text) for text, _ in made]
+
+
+def _by_settings(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
+    """Requests by their decoding settings, in the order of first appearance."""
+    groups: list[tuple[dict[str, Any], list[int]]] = []
+    for number, request in enumerate(requests):
+        for settings, numbers in groups:
+            if settings == request.args[1]:
+                numbers.append(number)
+                break
+        else:
+            groups.append((request.args[1], [number]))
+    return groups
+
+
+def main() -> None:
+    """lm-eval's own command line, with `hf-fast` among the models."""
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
+
+
+if __name__ == "__main__":
+    main()

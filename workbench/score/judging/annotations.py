@@ -1,0 +1,241 @@
+"""Judgments that others published, read as they are: AlpacaEval, MT-Bench (pairs, grades, human votes), own ratings.
+
+    {"instruction": "...", "generator_1": "base", "output_1": "...", "generator_2": "tuned", "output_2": "...",
+     "preference": 1.93}                                                ->  Vote(..., preference=0.93)
+    {"question_id": 81, "turn": 1, "model_1": "a", "model_2": "b", "g1_winner": "model_2", "g2_winner": "model_2"}
+                                                                        ->  Vote(..., preference=1.0)
+    {"question_id": 81, "turn": 1, "model": "a", "score": 9}            ->  Mark(model="a", turn=1, score=9)
+
+A file is JSON Lines or one JSON list. A row whose verdict is missing or impossible is kept, as failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.wire import storable
+
+_WINNERS = {"model_1": 0.0, "model_a": 0.0, "model_2": 1.0, "model_b": 1.0}
+_HIGHEST_GRADE = 10
+_SHAPES = (
+    "AlpacaEval annotations (preference, output_1, output_2), MT-Bench pairs (model_1, model_2, g1_winner, g2_winner), "
+    "votes (model_a, model_b, winner), grades (model, score), or ratings (before_output, after_output, verdict)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One judge or person on one pair of answers."""
+
+    question: str
+    """What tells this question, and its turn, from others."""
+    models: tuple[str, str]
+    preference: float | None
+    """For the second model, 0 to 1; None if the judge failed."""
+    judge: str
+    lengths: tuple[int, int] | None = None
+    """Characters of both answers, where the file holds them."""
+    answers: tuple[str, str] | None = None
+    games: tuple[float | None, float | None] | None = None
+    """Preference in each order, for the second model, where both were asked."""
+    turn: int = 1
+
+    def swapped(self) -> Vote:
+        """The same seen from the other side."""
+        return replace(
+            self,
+            models=(self.models[1], self.models[0]),
+            preference=_turned(self.preference),
+            lengths=self.lengths and (self.lengths[1], self.lengths[0]),
+            answers=self.answers and (self.answers[1], self.answers[0]),
+            games=self.games and (_turned(self.games[0]), _turned(self.games[1])),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One answer graded alone."""
+
+    question: str
+    model: str
+    turn: int
+    score: float | None
+    """1 to 10; None if the judge failed."""
+    judge: str
+
+
+def read_annotations(path: Path) -> list[Vote] | list[Mark]:
+    """All rows of a file, which must have one shape. UsageError for a shape that is not known, IncompleteError for a
+    line that is no JSON object."""
+    votes: list[Vote] = []
+    marks: list[Mark] = []
+    for place, row in _rows(path):
+        try:
+            found = _reader(row, place)(row)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise IncompleteError(f"a field is missing or of the wrong kind: {error}", where=place) from None
+        if isinstance(found, Mark):
+            marks.append(found)
+        else:
+            votes.append(found)
+    if votes and marks:
+        raise UsageError("pairs and grades stand in one file", where=str(path), next_step="give each its own file")
+    if not votes and not marks:
+        raise IncompleteError("there is no judgment in the file", where=str(path))
+    return votes or marks
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not path.is_file():
+        raise UsageError("there is no such file", where=str(path))
+    text = path.read_bytes().decode("utf-8", "replace")
+    if text.lstrip()[:1] == "[":
+        try:
+            rows = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise IncompleteError(f"is no JSON list: {error}", where=str(path)) from None
+        numbered = ((f"{path}, entry {number}", row) for number, row in enumerate(rows, start=1))
+    else:
+        lines = enumerate(text.split("\n"), start=1)
+        numbered = ((f"{path}:{number}", _object(line, f"{path}:{number}")) for number, line in lines if line.strip())
+    for place, row in numbered:
+        if not isinstance(row, dict):
+            raise IncompleteError("expected a JSON object", where=place)
+        yield place, row
+
+
+def _object(line: str, place: str) -> Any:
+    try:
+        return json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise IncompleteError(f"is no JSON: {error}", where=place) from None
+
+
+def _reader(row: dict[str, Any], place: str) -> Callable[[dict[str, Any]], Vote | Mark]:
+    shapes: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Vote | Mark]]] = [
+        (("preference", "output_1", "output_2"), _alpaca),
+        (("g1_winner", "g2_winner", "model_1", "model_2"), _both_games),
+        (("winner", "model_1", "model_2"), _one_game),
+        (("winner", "model_a", "model_b"), _one_game),
+        (("score", "model"), _mark),
+        (("verdict", "before_output", "after_output"), _rating),
+    ]
+    for keys, reader in shapes:
+        if all(key in row for key in keys):
+            return reader
+    found = ", ".join(sorted(row)[:8])
+    problem = f"the row has a shape that is not known (its keys: {found})"
+    raise UsageError(problem, where=place, next_step=f"known: {_SHAPES}")
+
+
+def _alpaca(row: dict[str, Any]) -> Vote:
+    """0 and 1.5 are draws, 1 the first, 2 the second, numbers between them what a weighted annotator gave."""
+    answers = (_text(row["output_1"]), _text(row["output_2"]))
+    given = row["preference"]
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    preference = None
+    if is_number and given == 0:
+        preference = 0.5
+    elif is_number and 1 <= given <= 2:
+        preference = float(given) - 1
+    judge = row.get("annotator", row.get("annotator_index", ""))
+    models = (_name(row.get("generator_1", "output_1")), _name(row.get("generator_2", "output_2")))
+    return Vote(
+        _question(row, row.get("instruction", "")), models, preference, _name(judge), _lengths(answers), answers
+    )
+
+
+def _both_games(row: dict[str, Any]) -> Vote:
+    """A verdict that changes with the order is a tie, an error in either order a failure (MT-Bench's rule)."""
+    models = (_name(row["model_1"]), _name(row["model_2"]))
+    games = (_winner(row["g1_winner"], models), _winner(row["g2_winner"], models))
+    first, second = games
+    preference = None if first is None or second is None else first if first == second else 0.5
+    return Vote(_question(row), models, preference, _judge(row), games=games, turn=_turn(row))
+
+
+def _one_game(row: dict[str, Any]) -> Vote:
+    names = ("model_1", "model_2") if "model_1" in row else ("model_a", "model_b")
+    models = (_name(row[names[0]]), _name(row[names[1]]))
+    answers = None
+    if isinstance(row.get("conversation_a"), list) and isinstance(row.get("conversation_b"), list):
+        answers = (_spoken(row["conversation_a"], _turn(row)), _spoken(row["conversation_b"], _turn(row)))
+    preference = _winner(row["winner"], models)
+    lengths = answers and _lengths(answers)
+    return Vote(_question(row), models, preference, _judge(row), lengths, answers, turn=_turn(row))
+
+
+def _mark(row: dict[str, Any]) -> Mark:
+    given = row["score"]
+    is_grade = isinstance(given, int | float) and not isinstance(given, bool) and 1 <= given <= _HIGHEST_GRADE
+    return Mark(_question(row), _name(row["model"]), _turn(row), float(given) if is_grade else None, _judge(row))
+
+
+def _rating(row: dict[str, Any]) -> Vote:
+    verdicts = {"before": 0.0, "after": 1.0, "tie": 0.5, "neither": 0.5}
+    answers = (_text(row["before_output"]), _text(row["after_output"]))
+    models = (_name(row.get("before") or "before"), _name(row.get("after") or "after"))
+    return Vote(
+        _question(row, row.get("prompt", "")),
+        models,
+        verdicts.get(_text(row["verdict"])),
+        _name(row.get("rater", "")),
+        _lengths(answers),
+        answers,
+    )
+
+
+def _winner(said: Any, models: tuple[str, str]) -> float | None:
+    """Preference for the second model; None for an error or a word that names no winner."""
+    if not isinstance(said, str):
+        return None
+    if said.startswith("tie"):
+        return 0.5
+    if said in _WINNERS:
+        return _WINNERS[said]
+    return {models[0]: 0.0, models[1]: 1.0}.get(said)
+
+
+def _question(row: dict[str, Any], text: Any = "") -> str:
+    return str(row["question_id"]) + f" turn {_turn(row)}" if "question_id" in row else _text(text)
+
+
+def _turn(row: dict[str, Any]) -> int:
+    return int(row.get("turn", 1))
+
+
+def _judge(row: dict[str, Any]) -> str:
+    """Name of the judge; MT-Bench gives it with the prompt template, of which one judge has several."""
+    judge = row.get("judge", "")
+    return _name(judge[0] if isinstance(judge, list) and judge else judge)
+
+
+def _spoken(conversation: Sequence[Any], turn: int) -> str:
+    if not all(isinstance(message, dict) for message in conversation):
+        raise TypeError("expected a conversation of messages")
+    said = [str(message.get("content", "")) for message in conversation if message.get("role") == "assistant"]
+    return "\n".join(said[:turn])
+
+
+def _lengths(answers: tuple[str, str]) -> tuple[int, int]:
+    return len(answers[0]), len(answers[1])
+
+
+def _name(value: Any) -> str:
+    """A name from outside, without what UTF-8 cannot hold."""
+    return storable(str(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def _turned(preference: float | None) -> float | None:
+    return None if preference is None else 1 - preference

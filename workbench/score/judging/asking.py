@@ -1,0 +1,94 @@
+"""Putting questions to the judge: each in both orders, as often as configured, with every failure counted.
+
+    asker.bouts([Bout("Capital of Peru?", "Quito", "Lima")], "answers")
+    ->  [Said(in_order=(Opinion(0.97),), swapped=(Opinion(0.04),))]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from workbench.core.stage import Context
+from workbench.endpoints.calls import Answer, ChatRequest, Endpoint, Reply, refuse_outage
+from workbench.score.golden import PairCalls
+from workbench.score.judging.agreement import level
+from workbench.score.judging.pairwise import Bout, Opinion, both_orders, read_opinion, request
+
+_EQUAL = Opinion(0.5, raw="equal answers, the judge was not asked")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the judge said of one bout in both orders, once per repeat."""
+
+    in_order: tuple[Opinion, ...]
+    swapped: tuple[Opinion, ...]
+
+    def calls(self) -> PairCalls:
+        """Mean preference in each order."""
+        return PairCalls(_mean(self.in_order), _mean(self.swapped))
+
+    def repeats_differ(self) -> bool:
+        """Whether some verdict changed between repeats of one question."""
+        return any(
+            len({level(said.second_preferred) for said in order if said.second_preferred is not None}) > 1
+            for order in (self.in_order, self.swapped)
+        )
+
+    def opinions(self) -> tuple[Opinion, ...]:
+        """Every opinion, in the order of the calls."""
+        return tuple(said for pair in zip(self.in_order, self.swapped, strict=True) for said in pair)
+
+
+@dataclass(slots=True)
+class Asker:
+    """One judge with its settings."""
+
+    judge: Endpoint
+    ctx: Context
+    logprobs: bool
+    repeats: int = 1
+    temperature: float = 0.0
+    models: dict[str, set[str]] = field(default_factory=dict)
+    """Models that answered by the server's own word, by what was asked for."""
+
+    def bouts(self, bouts: Sequence[Bout], what: str) -> list[Said]:
+        """What the judge says of each bout; equal answers are a tie without a call.
+
+        Raises if the judge is away for more than a tenth of the calls.
+        """
+        shown = both_orders([bout for bout in bouts if not bout.is_equal()])
+        requests = [
+            request(bout, logprobs=self.logprobs, temperature=self.temperature, repeat=repeat)
+            for bout in shown
+            for repeat in range(self.repeats)
+        ]
+        opinions = iter([read_opinion(answer) for answer in self.answers(requests, what)])
+        return [
+            Said((_EQUAL,), (_EQUAL,))
+            if bout.is_equal()
+            else Said(tuple(islice(opinions, self.repeats)), tuple(islice(opinions, self.repeats)))
+            for bout in bouts
+        ]
+
+    def answers(self, requests: Sequence[ChatRequest], what: str) -> Sequence[Answer]:
+        """Answers in the order of the requests; the models that gave them are noted under `what`."""
+        answers = self.judge.chat(
+            requests, lambda done: self.ctx.progress(done, len(requests), "calls", what), self.ctx.cancelled
+        )
+        refuse_outage(answers, where=self.judge.name)
+        served = {answer.model for answer in answers if isinstance(answer, Reply) and answer.model is not None}
+        self.models.setdefault(what, set()).update(served)
+        return answers
+
+    def served(self) -> tuple[str, ...]:
+        """All models that answered, in the order of their names."""
+        return tuple(sorted(set().union(*self.models.values()) if self.models else set()))
+
+
+def _mean(opinions: Sequence[Opinion]) -> float | None:
+    """Mean preference for the second answer over the repeats with a verdict; None without one."""
+    readable = [said.second_preferred for said in opinions if said.second_preferred is not None]
+    return sum(readable) / len(readable) if readable else None
