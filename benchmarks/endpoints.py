@@ -169,7 +169,7 @@ def measure(requests: int, rounds: int, memory_requests: int, kills: int) -> dic
             "cores": os.cpu_count(),
             "load": os.getloadavg()[0],
             "python": platform.python_version(),
-            "versions": {name: metadata.version(name) for name in ("openai", "httpx2")},
+            "versions": {name: metadata.version(name) for name in ("openai", "aiohttp", "httpx2")},
         },
     }
 

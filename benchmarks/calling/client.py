@@ -7,6 +7,7 @@ Prints `asking` when it has looked through its cache or has the first answer, an
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -87,9 +88,8 @@ def asked(endpoint: ServerEndpoint, count: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     # imported here, so that it is neither timed nor killed
-    import openai  # noqa: F401
-
-    import workbench.endpoints.transport  # noqa: F401
+    for name in ("openai", "workbench.endpoints.transport"):
+        importlib.import_module(name)
 
     address, cache, how_many, in_flight = sys.argv[1:]
     client = opened(address, Path(cache), int(in_flight))

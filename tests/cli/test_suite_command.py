@@ -76,6 +76,12 @@ def test_what_cannot_be_made_is_refused(
         workbench("suite", "new", *arguments)
 
 
+def test_a_negative_margin_would_freeze_what_the_base_gets_wrong(project: Path) -> None:
+    shown = workbench("suite", "freeze", "rows.jsonl", "-o", "evals/x.jsonl", "--margin", "-1")
+
+    assert shown.code == 2 and "--margin" in shown.error
+
+
 def test_check_goes_through_all_suites_before_it_fails(project: Path) -> None:
     workbench("suite", "new", "parity", "rows.jsonl")
     evals = project / "evals"

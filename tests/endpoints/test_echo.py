@@ -86,6 +86,12 @@ def test_without_weights_words_said_for_the_third_time_tell(tmp_path: Path, thir
     assert checked(echoes(words, logprobs), tmp_path, None).state == state
 
 
+@pytest.mark.parametrize("everywhere", [0.0, -0.7])
+def test_one_value_for_every_token_is_no_proof(tmp_path: Path, everywhere: float) -> None:
+    words = TEXT.replace(" ", " \0").split("\0")
+    assert checked(echoes(words, [None, *[everywhere] * (len(words) - 1)]), tmp_path, None).state == "unsure"
+
+
 @pytest.mark.parametrize(
     "step",
     [
@@ -93,6 +99,8 @@ def test_without_weights_words_said_for_the_third_time_tell(tmp_path: Path, thir
         status(500),
         says("prose"),
         echoes(["a", "b"], [None]),
+        echoes([TEXT[:200], TEXT[200:]], [None, float("nan")]),
+        echoes([TEXT[:200], TEXT[200:]], [None, 5.0]),
         Step(b'{"choices": [{"logprobs": {"tokens": "ab", "token_logprobs": 3}}]}'),
         Step(b"<html></html>"),
     ],

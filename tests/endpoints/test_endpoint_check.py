@@ -54,6 +54,14 @@ def test_a_server_that_is_not_there_is_a_missing_prerequisite_beside_one_that_is
     assert (there["schema"], there["logprobs"], there["prompt_logprobs"]) == (False, False, "absent")
 
 
+def test_a_server_that_has_gone_since_the_last_check_does_not_answer(tmp_path: Path) -> None:
+    with ScriptedServer(server_of(-0.1)) as server:
+        assert check(tmp_path, judge=server.url).exit_code == 0
+    result = check(tmp_path, judge=server.url)
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["endpoints"][0]["answers"] is False
+
+
 def test_text_names_every_endpoint_on_a_line_that_a_server_cannot_forge(tmp_path: Path) -> None:
     with ScriptedServer(lambda _r, _n: status(401, "\x1b[2J\nother  json schema yes")) as server:
         check(tmp_path, judge=server.url)

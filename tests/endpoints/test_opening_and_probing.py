@@ -51,6 +51,9 @@ def test_the_address_comes_from_the_environment_where_the_configuration_has_none
         "file:///etc/passwd",
         "models.example/v1",
         "http://[broken/v1",
+        "http://user:secret-word/x@models.example/v1",
+        "http://models.example:secret-word/v1",
+        "http://127.0.0.1:99999/v1",
     ],
 )
 def test_addresses_with_secrets_or_without_http_are_refused_without_repeating_the_secret(
@@ -96,11 +99,20 @@ def able(request: dict[str, Any], _number: int) -> Step:
     return says("ready", logprobs={"ready": -0.1, "Ready": -3.0} if request.get("logprobs") else None)
 
 
-def test_a_server_that_obeys_is_found_able_and_asked_only_once(tmp_path: Path) -> None:
+def test_a_server_that_obeys_is_found_able_and_asked_anew_by_every_run_on_the_budget(tmp_path: Path) -> None:
     with ScriptedServer(able) as server:
         for _ in range(2):
-            assert probe(opened(server.url, tmp_path), logprobs=True, schema=True) == Capabilities(True, True)
-    assert len(server.requests) == 2
+            endpoint = opened(server.url, tmp_path)
+            assert probe(endpoint, logprobs=True, schema=True) == Capabilities(True, True)
+            assert endpoint.budget.requests == 2
+    assert len(server.requests) == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schema_answer_that_cannot_be_read_is_not_obeyed(tmp_path: Path) -> None:
+    digits = "9" * 5000
+    with ScriptedServer(lambda request, _n: says(digits if "response_format" in request else "ready")) as server:
+        assert not probe(opened(server.url, tmp_path), logprobs=False, schema=True).schema
 
 
 @pytest.mark.parametrize("prose", ["I like blue.", '{"colour": "blue"}', '"vermilion"', ""])

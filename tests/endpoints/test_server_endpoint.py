@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import stat
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from endpoints.scripted_server import DROP, HANG, TRUNCATE, ScriptedServer, Step
 
 from workbench.core.errors import IncompleteError, PrerequisiteError
 from workbench.endpoints.calls import CallFailed, ChatRequest, Reply, refuse_outage
+
+PRICES = {"input_per_million": 1.0, "output_per_million": 1.0}
 
 
 def one_answer(step: Step, directory: Path, request: ChatRequest | None = None, **settings: Any) -> Reply | CallFailed:
@@ -31,6 +34,7 @@ def test_sends_what_was_asked_and_reads_text_logprobs_and_usage(tmp_path: Path) 
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 3)
     assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert server.headers[0]["accept-encoding"] == "identity"
 
 
 def test_answers_come_in_the_order_of_the_requests_with_no_more_in_flight_than_allowed(tmp_path: Path) -> None:
@@ -59,7 +63,12 @@ def test_answers_come_in_the_order_of_the_requests_with_no_more_in_flight_than_a
         (Step(b"{broken"), "not_json", 1),
         (Step(b"[" * 100_000), "not_json", 1),
         (Step(b"<html>Bad gateway</html>", content_type="text/html"), "not_json", 1),
-        (Step(b"no gzip at all", headers={"Content-Encoding": "gzip"}), "dropped", 3),
+        (Step(b'{"created": ' + b"9" * 5000 + says("A").body[1:]), "not_json", 1),
+        (Step(b"9" * 5000, 500), "server_error", 3),
+        (Step(b"no", 500, content_type="application/json; charset=hex"), "server_error", 3),
+        (raw({"choices": [{"message": {}, "finish_reason": "\ud800"}]}), "no_content", 1),
+        (raw({"choices": None, "usage": {"prompt_tokens": 10**400, "completion_tokens": 10**400}}), "no_choices", 1),
+        (Step(gzip.compress(says("A").body), headers={"Content-Encoding": "gzip"}), "dropped", 3),
         (raw({}), "no_choices", 1),
         (raw({"choices": None}), "no_choices", 1),
         (raw({"choices": []}), "no_choices", 1),
@@ -77,10 +86,25 @@ def test_every_bad_answer_is_a_failure_with_its_reason_and_only_passing_ones_are
     tmp_path: Path, step: Step, reason: str, sent: int
 ) -> None:
     with ScriptedServer(lambda _request, _number: step) as server:
-        answer = open_on(server.url, tmp_path).chat([question()])[0]
+        answer = open_on(server.url, tmp_path, prices=PRICES).chat([question()])[0]
     assert isinstance(answer, CallFailed)
     assert answer.reason == reason, answer
+    assert json.dumps(answer.message).isascii() and "\ud800" not in answer.message
     assert len(server.requests) == sent
+
+
+def test_what_surrounds_an_answer_is_bounded_and_can_be_stored(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 10**400, "completion_tokens": -1}
+    step = raw({"choices": [{"message": {"content": "A"}, "finish_reason": "\ud800" * 400}], "usage": usage})
+    answer = one_answer(step, tmp_path, prices=PRICES)
+    assert isinstance(answer, Reply)
+    assert answer.finish_reason == "\ufffd" * 300 + "..."
+    assert (answer.prompt_tokens, answer.completion_tokens) == (1 << 24, 0)
+
+
+def test_log_probabilities_that_nobody_asked_for_are_not_used(tmp_path: Path) -> None:
+    answer = one_answer(says("B", logprobs={"A": -0.01, "B": -5.0}), tmp_path)
+    assert answer == Reply("B", "stop", None, 20, 5, model="scripted")
 
 
 def test_a_json_answer_cut_off_by_the_length_limit_is_a_failure_and_is_not_paid_twice(tmp_path: Path) -> None:
@@ -233,6 +257,23 @@ def test_a_newer_model_gets_the_length_limit_under_its_new_name(tmp_path: Path) 
     assert server.requests[-1]["max_completion_tokens"] == 8
 
 
+def test_another_cache_is_another_memory_of_the_same_server_and_budget(tmp_path: Path) -> None:
+    def script(request: dict[str, Any], _number: int) -> Step:
+        return status(400, "use max_completion_tokens") if "max_tokens" in request else says("ok")
+
+    with ScriptedServer(script) as server:
+        endpoint = open_on(server.url, tmp_path / "own")
+        endpoint.with_cache(tmp_path / "other").chat([question()])
+        assert (len(server.requests), endpoint.budget.requests) == (2, 2)
+        endpoint.chat([question()])
+        endpoint.chat([question()])
+    assert [sorted({"max_tokens", "max_completion_tokens"} & set(sent)) for sent in server.requests] == [
+        ["max_tokens"],
+        ["max_completion_tokens"],
+        ["max_completion_tokens"],
+    ]
+
+
 @pytest.mark.parametrize(
     "step",
     [
@@ -241,16 +282,19 @@ def test_a_newer_model_gets_the_length_limit_under_its_new_name(tmp_path: Path) 
         Step(b"x" * 110 + KEY.encode()),
         says(f"your key is {KEY}"),
         raw({"choices": None, "key": KEY}),
+        Step(says(f"your key is {KEY}").body.replace(b"sk-", b"\\u0073k-")),
+        Step(raw({"choices": None, "key": KEY}).body.replace(b"sk-", b"s\\u006B-")),
+        Step(raw({"model": KEY, "choices": [{"message": {"content": "A"}}]}).body.replace(b"sk-", b"\\u0073\\u006b-")),
+        Step(raw({"error": {"message": KEY}}).body.replace(b"sk-", b"\\u0073k-"), 500),
         status(302, Location=f"http://elsewhere.example/?key={KEY}"),
     ],
 )
 def test_the_key_reaches_no_message_answer_or_file_even_if_the_server_echoes_it(tmp_path: Path, step: Step) -> None:
     answer = one_answer(step, tmp_path)
-    text = answer.text if isinstance(answer, Reply) else answer.message
-    assert KEY[:12] not in text
+    assert KEY[3:12] not in repr(answer)
     for path in tmp_path.rglob("*"):
         if path.is_file():
-            assert KEY[:12].encode() not in path.read_bytes(), path
+            assert KEY[3:12].encode() not in path.read_bytes(), path
 
 
 def test_the_cache_is_readable_by_its_owner_alone_and_holds_no_prompt(tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from endpoints.asking import question
+from typer.testing import CliRunner
 
+from workbench.cli.main import app
 from workbench.core.config import EndpointConfig, ModelConfig
 from workbench.core.errors import UsageError
 from workbench.endpoints.calls import CallFailed, Endpoint, Reply
@@ -49,12 +52,12 @@ class Running:
 
 
 @contextmanager
-def running(endpoint: Endpoint, token: str | None = None) -> Iterator[Running]:
+def running(endpoint: Endpoint, token: str | None = None, host: str = "127.0.0.1") -> Iterator[Running]:
     lines: list[str] = []
-    with serving(endpoint, "tiny", "127.0.0.1", 0, token, lines.append) as server:
+    with serving(endpoint, "tiny", host, 0, token, lines.append) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        yield Running(f"http://127.0.0.1:{server.server_address[1]}/v1", lines)
+        yield Running(f"http://{f'[{host}]' if ':' in host else host}:{server.server_address[1]}/v1", lines)
         server.shutdown()
         thread.join()
 
@@ -124,12 +127,28 @@ def test_the_openai_client_reads_models_and_answers(model: Endpoint) -> None:
         ([1], 400, "JSON object"),
         (b'{"model": ', 400, "no JSON"),
         (b'{"model": "tiny", "temperature": NaN}', 400, "no JSON"),
+        (b'{"model": "tiny", "seed": ' + b"9" * 5000 + b"}", 400, "no JSON"),
+        (body(temperature=10**400), 400, "temperature is out of range"),
+        (json.dumps(body()).replace("3}", '3, "temperature": 1e999}').encode(), 400, "temperature is out of range"),
+        (body(seed=-(10**400)), 400, "seed is out of range"),
         (b"[" * 100_000, 400, "no JSON"),
     ],
 )
 def test_what_it_cannot_do_is_refused_by_name(model: Endpoint, sent: Any, status: int, words: str) -> None:
     with running(model) as server:
         code, document = server.post(sent)
+    assert (code, words in document["error"]["message"]) == (status, True), document
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [({"Host": "[bad"}, 400, "Host"), ({"Content-Length": "9" * 5000}, 413, "Content-Length")],
+)
+def test_headers_that_cannot_be_read_are_refused(
+    model: Endpoint, headers: dict[str, str], status: int, words: str
+) -> None:
+    with running(model) as server:
+        code, document = server.post(body(), **headers)
     assert (code, words in document["error"]["message"]) == (status, True), document
 
 
@@ -149,8 +168,32 @@ def test_other_paths_pages_of_browsers_and_other_hosts_names_get_nothing(model: 
 def test_other_machines_need_a_token_and_a_taken_port_is_said(model: Endpoint) -> None:
     with pytest.raises(UsageError, match="can be reached from other machines"):
         serving(model, "tiny", "0.0.0.0", 0, None)
+    for empty in ("", "  "):
+        with pytest.raises(UsageError, match="the token is empty") as refused:
+            serving(model, "tiny", "0.0.0.0", 0, empty)
+        assert refused.value.where == "--token"
     with running(model) as server, pytest.raises(UsageError, match="cannot listen"):
         serving(model, "tiny", "127.0.0.1", int(server.url.split(":")[2].removesuffix("/v1")), None)
+
+
+def test_it_listens_on_the_loopback_address_of_the_new_protocol_too(model: Endpoint) -> None:
+    with running(model, host="::1") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert server.get("/models")[0] == 200
+
+
+@pytest.mark.parametrize(("given", "shown"), [("a-secret-token", False), ("new", True), (None, False)])
+def test_only_a_token_that_it_made_is_shown(
+    tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, shown: bool
+) -> None:
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", lambda _server: None)
+    arguments = ["-C", str(tmp_path), "serve", "--port", "0", "--model", str(tiny_model_dir)]
+    arguments += [] if given is None else ["--token", given]
+    for form in ([], ["--json"]):
+        result = CliRunner().invoke(app, [*arguments, *form])
+        assert result.exit_code == 0, result.output
+        assert "a-secret-token" not in result.output
+        assert (json.loads(result.stdout)["token"] is not None if form else "token:" in result.stdout) == shown
 
 
 def test_a_client_asking_for_what_is_refused_gets_a_failure_not_an_answer(model: Endpoint, tmp_path: Path) -> None:

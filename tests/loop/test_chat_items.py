@@ -13,7 +13,7 @@ from workbench.core.paths import Project
 from workbench.core.records import Message
 from workbench.core.suites import read_documents
 from workbench.loop.chat_items import ChatItems
-from workbench.loop.settings import load_suite
+from workbench.loop.settings import load_suite, suites_dir
 from workbench.score.tasks import check_suite
 
 PERU = [Message(role="user", content="Capital of Peru?")]
@@ -31,6 +31,15 @@ def test_the_suite_is_made_with_the_first_item_and_can_be_checked(tmp_path: Path
     assert document.fields["choices"][document.fields["answer"]] == "Lima"
     assert sorted(document.fields["choices"]) == ["Lima", "Quito\ufffd"]
     assert (suite.kind, suite.primary_metric, suite.chat) == ("regression", "acc_norm", True)
+
+
+def test_items_go_where_the_project_keeps_its_suites(tmp_path: Path) -> None:
+    (tmp_path / "workbench.yaml").write_text("suites_dir: checks\n", encoding="utf-8")
+    path = items_of(tmp_path).add(PERU, "Lima", "Quito", "tuned")
+
+    assert path == tmp_path / "checks" / "chat-regressions.jsonl" and not (tmp_path / "evals").exists()
+    assert load_suite(tmp_path, suites_dir(Project(tmp_path)), "chat-regressions").kind == "regression"
+    assert items_of(tmp_path).add(PERU, "Lima", "Cusco", "base") == path
 
 
 def test_the_right_answer_does_not_always_stand_in_the_same_place(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from workbench.core.paths import Project
 from workbench.core.records import Generation, HumanRating, Judgment
 from workbench.loop.contests import Contest, Contests, find_contests
 from workbench.loop.rating_summary import render, summarise
-from workbench.loop.ratings import RatingSession, append_rating, in_order, ratings_path, read_log, shown_first
+from workbench.loop.ratings import Choice, RatingSession, append_rating, in_order, ratings_path, read_log, shown_first
 
 sys.path.append(str(Path(__file__).parent.parent / "store"))
 
@@ -52,7 +54,10 @@ def found(count: int) -> Contests:
     return Contests("run-1", "a", "b", tuple(CONTESTS[:count]), equal=0, failed=0, unpaired=0)
 
 
-def rate(path: Path, rater: str, verdicts: dict[int, str]) -> None:
+Verdict = Literal["before", "after", "tie", "neither"]
+
+
+def rate(path: Path, rater: str, verdicts: Mapping[int, Verdict]) -> None:
     """Says of contest NUMBER that `before`, `after`, `tie` or `neither` holds."""
     for number, verdict in verdicts.items():
         one = contest(number)
@@ -67,7 +72,7 @@ def rate(path: Path, rater: str, verdicts: dict[int, str]) -> None:
                 before_output=one.before_output,
                 after_output=one.after_output,
                 rater=rater,
-                verdict=verdict,  # type: ignore[arg-type]
+                verdict=verdict,
                 shown_first="before",
             ),
         )
@@ -77,11 +82,12 @@ def test_every_verdict_is_on_disk_before_the_next_is_asked_and_a_new_session_goe
     path = tmp_path / "decisions" / "ratings.jsonl"
     first = session(path, "ada")
     asked = []
-    for choice in ("first", "second", "tie"):
+    choices: tuple[Choice, ...] = ("first", "second", "tie")
+    for choice in choices:
         shown = first.current()
         assert shown is not None
         asked.append(shown.contest.id)
-        first.decide(choice)  # type: ignore[arg-type]
+        first.decide(choice)
         assert len(path.read_text().splitlines()) == len(asked)
     again = session(path, "ada")
     assert (again.done, again.total) == (3, 5)
@@ -134,10 +140,17 @@ def test_a_limit_gives_every_rater_the_same_contests_so_that_they_can_agree() ->
     assert len(ada) == 20 and {one.id for one in ada} == {one.id for one in bo} and ada != bo
 
 
+def test_a_limit_counts_different_pairs() -> None:
+    again = [*CONTESTS[:3], *CONTESTS[:3], *CONTESTS[:3], *CONTESTS[3:10]]
+    picked = in_order(again, "ada", 0, 6)
+    assert len({one.id for one in picked}) == len(picked) == 6
+    assert {one.id for one in picked} == {one.id for one in in_order(CONTESTS[:10], "ada", 0, 6)}
+
+
 @given(st.lists(st.sampled_from(["first", "second", "tie", "neither", "skip", "undo"]), max_size=25))
 @settings(max_examples=40, deadline=None)
 def test_whatever_is_pressed_the_log_holds_what_the_session_says(
-    tmp_path_factory: pytest.TempPathFactory, presses: list[str]
+    tmp_path_factory: pytest.TempPathFactory, presses: list[Choice | Literal["skip", "undo"]]
 ) -> None:
     path = tmp_path_factory.mktemp("presses") / "ratings.jsonl"
     rating = session(path, "ada", count=4)
@@ -145,13 +158,13 @@ def test_whatever_is_pressed_the_log_holds_what_the_session_says(
         if press == "undo":
             rating.undo()
         elif rating.current() is not None:
-            rating.skip() if press == "skip" else rating.decide(press)  # type: ignore[arg-type]
+            rating.skip() if press == "skip" else rating.decide(press)
         assert len(read_log(path).standing("ada")) == rating.done == session(path, "ada", count=4).done
 
 
 def test_the_summary_counts_contests_and_its_interval_is_wilsons(tmp_path: Path) -> None:
     path = tmp_path / "ratings.jsonl"
-    verdicts = {number: "after" if number < 14 else "before" for number in range(20)}
+    verdicts: dict[int, Verdict] = {number: "after" if number < 14 else "before" for number in range(20)}
     rate(path, "ada", verdicts)
     made = summarise(found(30), read_log(path), [])
     low, high = proportion_confint(14, 20, method="wilson")

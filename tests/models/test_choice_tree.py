@@ -7,7 +7,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.models.choice_tree import Group, Request, Row, plan
+from workbench.models.choice_tree import Group, Row, plan
+from workbench.models.likelihood import Pair
 
 _IDS = st.lists(st.integers(0, 2), min_size=1, max_size=12)
 
@@ -28,7 +29,7 @@ def _spelled(group: Group, row: Row, predictors: list[int]) -> list[int]:
     return group.prefix + [row.tokens[node] for node in reversed(path)]
 
 
-def _check(requests: list[Request], budget: int) -> list[Group]:
+def _check(requests: list[Pair], budget: int) -> list[Group]:
     groups = plan(requests, budget)
     seen = []
     for group in groups:
@@ -47,7 +48,7 @@ def _check(requests: list[Request], budget: int) -> list[Group]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(_IDS, _IDS), min_size=1, max_size=12), st.integers(1, 60))
-def test_every_request_is_scored_once_on_its_own_tokens(requests: list[Request], budget: int) -> None:
+def test_every_request_is_scored_once_on_its_own_tokens(requests: list[Pair], budget: int) -> None:
     _check(requests, budget)
 
 

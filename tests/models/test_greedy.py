@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,13 @@ from workbench.models.generate import generate
 from workbench.models.greedy import greedy_ids, shared_prefix
 from workbench.models.likelihood import continuation_nll
 from workbench.models.loading import LoadedModel, load
+from workbench.models.shared_prefix import Prefix
+from workbench.score.cache import ScoreCache
 
 
-class Memo:
-    """A score cache in memory that goes through JSON, as the one on disk."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def get(self, batch: object) -> Any | None:
-        found = self.kept.get(json.dumps(batch))
-        return None if found is None else json.loads(found)
-
-    def put(self, batch: object, result: Any) -> None:
-        self.kept[json.dumps(batch)] = json.dumps(result)
+@pytest.fixture
+def memo(tmp_path: Path) -> ScoreCache:
+    return ScoreCache(tmp_path, {"model": "tiny"})
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +54,24 @@ def test_rows_that_end_at_different_steps_equal_transformers_alone(loaded: Loade
 
     common = shared_prefix(prompts)
     assert len(common) == prefix
-    found = greedy_ids(loaded.model, prompts, 70, ends, common)
+    found = greedy_ids(loaded.model, prompts, 70, ends, Prefix(loaded.model, common))
 
     assert found == [ids[: lengths[ids[0]]] for ids in expected]
     assert len({len(ids) for ids in found}) > 2, "rows must leave the batch at different steps"
+
+
+def test_what_all_prompts_begin_with_is_read_once_for_all_batches(loaded: LoadedModel) -> None:
+    prompts = _prompts(40)
+    whole = generate(loaded, prompts, 3, 5)
+    read: list[int] = []
+    hook = loaded.model.get_input_embeddings().register_forward_hook(
+        lambda module, inputs, output: read.append(inputs[0].shape[1])
+    )
+    answers = generate(loaded, prompts, 3, 2)
+    hook.remove()
+
+    assert answers == whole
+    assert sorted(length for length in read if length > 1) == [3, 25, 40], "the batches, and the beginning once"
 
 
 def test_one_prompt_and_prompts_that_share_little_have_no_prefix() -> None:
@@ -93,9 +99,9 @@ def test_generation_settings_that_change_logits_leave_the_answer_to_transformers
 
 @pytest.mark.parametrize("batch_size", [2, 5])
 def test_finished_batches_are_taken_whole_from_the_memo(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, batch_size: int
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, memo: ScoreCache, batch_size: int
 ) -> None:
-    memo, prompts = Memo(), _prompts(20)
+    prompts = _prompts(20)
     pairs = [(prompt, prompt[-3:]) for prompt in prompts]
     answers = generate(loaded, prompts, 6, batch_size, memo=memo)
     scores = continuation_nll(loaded, pairs, batch_size, memo=memo)
@@ -108,11 +114,11 @@ def test_finished_batches_are_taken_whole_from_the_memo(
     assert continuation_nll(loaded, pairs, batch_size, memo=memo) == scores
 
 
-def test_another_limit_or_another_neighbour_is_another_batch(loaded: LoadedModel) -> None:
-    memo, prompts = Memo(), _prompts(0)
+def test_another_limit_or_another_neighbour_is_another_batch(loaded: LoadedModel, memo: ScoreCache) -> None:
+    prompts = _prompts(0)
     generate(loaded, prompts, 6, 5, memo=memo)
     generate(loaded, prompts, 7, 5, memo=memo)
     generate(loaded, prompts[:4], 6, 5, memo=memo)
     continuation_nll(loaded, [(prompts[0], [5])], 5, memo=memo)
     continuation_nll(loaded, [(prompts[0], [6])], 5, memo=memo)
-    assert len(memo.kept) == 5
+    assert [batch.reused for batch in memo.take_times()] == [False] * 5

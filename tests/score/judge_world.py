@@ -99,6 +99,7 @@ class World:
             "base": dict.fromkeys(REFERENCES, "It prints something."),
             "candidate": dict(REFERENCES),
         }
+        self.left_out: dict[str, set[str]] = {}
         self.out = root / "out"
         self.cancel = False
 
@@ -155,6 +156,8 @@ class World:
     def _generations(self, arm: str, answers: dict[str, str]) -> Iterable[Generation]:
         yield Generation(arm=arm, suite="another", doc_hash="x", prompt="p", output="o", tokens=1, finish_reason="stop")
         for document in DOCUMENTS:
+            if document["prompt"] in self.left_out.get(arm, ()):
+                continue
             output = answers[document["prompt"]]
             yield Generation(
                 arm=arm,

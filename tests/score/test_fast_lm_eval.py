@@ -16,12 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.core.config import ModelConfig, Precision
-from workbench.models import shared_prefix
+from workbench.models import heads, shared_prefix, tree_likelihood
+from workbench.models.choice_tree import plan
 from workbench.models.loading import LoadedModel, load
+from workbench.score.fast_check import LONGEST_MADE, made_requests
 
-FAMILIES = ["Llama", "Qwen2", "Mistral", "Gemma2", "Phi3", "GPT2"]
-FALL_BACK = {"Gemma2": "head", "Mistral": "window"}
-"""Soft-capped logits, and a window shorter than the longest row below."""
+FAMILIES = ["Llama", "Qwen2", "Mistral", "Gemma2", "Phi3", "GPT2", "GPTNeo", "Falcon"]
+FALL_BACK = {"Gemma2": "hidden states", "Mistral": "looks back", "GPTNeo": "local attention", "Falcon": "distances"}
+"""Soft-capped logits, a window shorter than the longest row below, and places in the row where positions are meant."""
+OWN_SIZES: dict[str, dict[str, Any]] = {
+    "GPT2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "GPTNeo": {"hidden_size": 64, "num_layers": 2, "num_heads": 4, "max_position_embeddings": 256, "window_size": 24,
+               "attention_types": [[["global", "local"], 1]]},
+    "Falcon": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": True, "bias": True},
+}  # fmt: skip
+"""Families whose settings have other names."""
 WORDS = ["the", "of", "a", "Straße", "你好", "café", "if(", "){", "\n", "12", "3.5", "🙂", "Lima", "Quito", ""]
 
 
@@ -40,7 +49,7 @@ def family(tiny_model_dir: Path) -> Callable[[str], Any]:
             sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
             sizes |= {"head_dim": 16} if name == "Gemma2" else {}
             sizes |= {"sliding_window": 24} if name == "Mistral" else {}
-            sizes = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256} if name == "GPT2" else sizes
+            sizes = OWN_SIZES.get(name, sizes)
             kind = "GPT2LMHeadModel" if name == "GPT2" else f"{name}ForCausalLM"
             with torch.random.fork_rng():
                 torch.manual_seed(1)
@@ -99,7 +108,8 @@ def test_choices_equal_stock_in_every_family(family: Callable[[str], Any], name:
 
     assert_equal(fast.loglikelihood(requests, disable_tqdm=True), expected, 2e-4)
 
-    assert (shared_prefix.unsupported(model, 200) is not None) == (name in FALL_BACK)
+    reason = shared_prefix.unsupported(model, 200)
+    assert FALL_BACK[name] in str(reason) if name in FALL_BACK else reason is None
     assert len({round(value, 3) for value, _ in expected}) > 20, "equal numbers would prove little"
 
 
@@ -215,19 +225,40 @@ def test_any_texts_equal_stock(
     assert_equal(fast.loglikelihood(requests, disable_tqdm=True), expected, 2e-4)
 
 
+def letter_requests(shots: int) -> list[Any]:
+    """Four documents after the same examples, whose choices have one token: no branches, and none shared by few."""
+    examples = "".join(f"Question {number}: {word} {word}? A\n" for number, word in enumerate(WORDS[:shots]))
+    contexts = [f"{examples}Question: {' '.join(WORDS[number : number + 5])}?" for number in range(4)]
+    return [request("loglikelihood", context, letter) for context in contexts for letter in (" A", " B", " C", " D")]
+
+
+BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "mask": lambda monkeypatch: monkeypatch.setattr(
+        tree_likelihood, "_additive", lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype)
+    ),
+    "prefix": lambda monkeypatch: monkeypatch.setattr(
+        tree_likelihood, "Prefix", lambda model, ids: shared_prefix.Prefix(model, ids[::-1])
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+@pytest.mark.parametrize(("made", "shots"), [(choice_requests, 0), (letter_requests, 0), (letter_requests, 5)])
 def test_a_model_that_disagrees_is_scored_by_stock_and_said(
-    family: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    family: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    made: Callable[[int], list[Any]],
+    shots: int,
 ) -> None:
     import copy
-
-    from workbench.models import tree_likelihood
 
     base, tokenizer = family("Llama")
     stock, fast = both(copy.deepcopy(base), tokenizer)
     said: list[str] = []
     fast.warn = said.append
-    monkeypatch.setattr(tree_likelihood, "_additive", lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype))
-    requests = choice_requests(0)
+    BREAKS[broken](monkeypatch)
+    requests = made(shots)
 
     found = fast.loglikelihood(requests, disable_tqdm=True)
     fast.loglikelihood(requests, disable_tqdm=True)
@@ -235,6 +266,99 @@ def test_a_model_that_disagrees_is_scored_by_stock_and_said(
     assert found == stock.loglikelihood(requests, disable_tqdm=True)
     assert len(said) == 1
     assert "falls back to lm-eval's own code" in said[0]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [([5], [6])],
+        [([5] * 30, [6] * 9)] * 8,
+        [(list(range(100, 160 + number)), [7, 8, number]) for number in range(8)],
+        [([number], list(range(200))) for number in range(8)],
+    ],
+    ids=["one request", "few tokens", "one beginning", "long texts"],
+)
+@pytest.mark.parametrize("vocabulary", [30, 50_000])
+def test_the_check_reads_a_shared_prefix_and_branches_whatever_is_asked(
+    own: list[tuple[list[int], list[int]]], vocabulary: int
+) -> None:
+    requests = [(None, *pair) for pair in own]
+    asked = requests + made_requests(requests, vocabulary)
+    groups = plan([(context, continuation) for _, context, continuation in asked], 2048)
+
+    after_prefix = [row for group in groups if group.prefix for rows in group.batches for row in rows]
+    assert any(len(row.branches) > 1 for row in after_prefix)
+    assert max(len(context) + len(continuation) for _, context, continuation in made_requests([], 64)) == LONGEST_MADE
+
+
+def test_answers_too_are_left_to_stock_by_a_model_that_disagrees(
+    family: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import copy
+
+    base, tokenizer = family("Llama")
+    stock, fast = both(copy.deepcopy(base), tokenizer)
+    said: list[str] = []
+    fast.warn = said.append
+    monkeypatch.setattr(tree_likelihood, "Prefix", lambda model, ids: shared_prefix.Prefix(model, ids[::-1]))
+
+    def never(*given: Any) -> None:
+        raise AssertionError("the fast way was taken")
+
+    monkeypatch.setattr("workbench.score.hf_fast.greedy_ids", never)
+    requests = [request("generate_until", f"{word} {word} {word}", {"until": ["\n"], "max_gen_toks": 4})
+                for word in WORDS if word]  # fmt: skip
+
+    assert fast.generate_until(requests, disable_tqdm=True) == stock.generate_until(requests, disable_tqdm=True)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("softmax_dtype", ["bfloat16", None])
+def test_another_softmax_is_left_to_stock(tiny_model_dir: Path, softmax_dtype: str | None) -> None:
+    loaded = load(ModelConfig(ref=str(tiny_model_dir)), "bf16", Path())
+    stock, fast = both(loaded.model, loaded.tokenizer, softmax_dtype=softmax_dtype)
+    requests = choice_requests(0)
+
+    assert fast.loglikelihood(requests, disable_tqdm=True) == stock.loglikelihood(requests, disable_tqdm=True)
+
+
+@pytest.mark.parametrize("tokens", [0, 41])
+def test_what_stock_refuses_to_score_is_refused(family: Callable[[str], Any], tokens: int) -> None:
+    for side in both(*family("Llama"), max_length=40):
+        side._loglikelihood_tokens([(("a", "b"), [5], [6] * 40)], True)
+        with pytest.raises(AssertionError):
+            side._loglikelihood_tokens([(("a", "b"), [5], [6] * tokens)], True)
+
+
+SIZES = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+         "num_attention_heads": 2, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2,
+         "pad_token_id": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest"), [("default", None), ("dynamic", 128), ("longrope", 64), ("yarn", None)]
+)
+def test_positions_that_change_with_the_length_are_left_to_stock_beyond_it(kind: str, longest: int | None) -> None:
+    import transformers
+
+    rope: dict[str, Any] = {"rope_type": kind, "rope_theta": 10000.0}
+    if kind == "longrope":
+        rope |= {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "original_max_position_embeddings": 64}
+    elif kind != "default":
+        rope |= {"factor": 4.0}
+    config = transformers.LlamaConfig(**SIZES, max_position_embeddings=128, rope_parameters=rope)
+    model = transformers.LlamaForCausalLM(config)
+
+    assert shared_prefix.unsupported(model, longest or 128) is None
+    assert (shared_prefix.unsupported(model, (longest or 128) + 1) is None) == (longest is None)
+
+
+def test_a_soft_cap_under_another_name_keeps_head_and_body_together() -> None:
+    import transformers
+
+    sizes = {name: size for name, size in SIZES.items() if name != "num_key_value_heads"}
+    config = transformers.RecurrentGemmaConfig(**{**sizes, "num_hidden_layers": 3, "lru_width": 32})
+    assert not heads.separable(transformers.RecurrentGemmaForCausalLM(config))
 
 
 @pytest.mark.slow

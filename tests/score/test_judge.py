@@ -126,8 +126,20 @@ def test_a_resumed_judge_pays_for_no_call_twice(world: World) -> None:
         before = world.judgments()
         paid = len(server.requests)
         world.run(server.url)
-        assert len(server.requests) == paid
+        # but for the probe, which must not tell what stood there before
+        assert ["ready" in str(request["messages"]) for request in server.requests[paid:]] == [True]
     assert world.judgments() == before
+
+
+def test_a_server_replaced_behind_the_address_is_asked_what_it_can_do(world: World) -> None:
+    able = True
+    with ScriptedServer(lambda request, number: judge_with(knows, able)(request, number)) as server:
+        world.run(server.url)
+        assert "gives no log-probabilities" not in world.messages()
+        able = False
+        world.run(server.url)
+    assert "gives no log-probabilities" in world.messages()
+    assert {row.preference for row in world.judgments()} == {1.0}
 
 
 def test_equal_answers_are_a_tie_without_a_call_and_missing_ones_an_error_not_a_loss(world: World) -> None:
@@ -168,7 +180,7 @@ def test_a_budget_that_ends_within_the_trust_check_says_what_is_left_and_the_nex
         assert len(server.requests) == 21
         assert not (world.out / "trust.json").exists()
         world.run(server.url)
-        assert len(server.requests) == 161
+        assert len(server.requests) == 161 + 1  # probed again
     assert world.trust().trusted
 
 
@@ -228,6 +240,19 @@ def test_a_verdict_in_words_is_read_only_where_it_is_plain(text: str, preference
     opinion = read_opinion(Reply(text, "stop", None, 1, 1))
     assert opinion.second_preferred == preference
     assert (opinion.error is None) == (preference is not None)
+
+
+def test_a_verdict_in_words_that_was_cut_off_is_none() -> None:
+    opinion = read_opinion(Reply("Answer B", "length", None, 1, 1))
+    assert opinion.second_preferred is None
+    assert opinion.error == "the reply was cut off before its end"
+
+
+def test_a_document_that_one_arm_was_not_asked_ends_the_step(world: World) -> None:
+    world.left_out["candidate"] = {DOCUMENTS[3]["prompt"]}
+    with ScriptedServer(judge_with(knows)) as server, pytest.raises(IncompleteError, match="1 documents of suite"):
+        world.run(server.url)
+    assert server.requests == []
 
 
 def test_probabilities_of_the_letters_are_compared_and_another_answer_is_none() -> None:

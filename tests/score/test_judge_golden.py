@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
 from workbench.core.fingerprints import short_id
@@ -37,6 +38,17 @@ def test_shares_have_wilsons_interval(successes: int, n: int) -> None:
     low, high = proportion_confint(successes, n, method="wilson")
     interval = wilson(successes, n)
     assert (interval.value, interval.low, interval.high) == pytest.approx((successes / n, low, high), abs=1e-9)
+
+
+def test_shares_are_scipys_to_the_last_digits_and_half_a_success_lies_between() -> None:
+    for n in (1, 2, 7, 40, 333):
+        for successes in range(n + 1):
+            oracle = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+            interval = wilson(successes, n)
+            assert (interval.low, interval.high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
+            assert 0 <= interval.low <= interval.value <= interval.high <= 1
+    assert wilson(0, 5).low == 0 and wilson(5, 5).high == 1
+    assert wilson(3, 9).low < wilson(3.5, 9).low < wilson(4, 9).low
 
 
 def test_nothing_counted_is_nothing_known() -> None:

@@ -185,6 +185,8 @@ def test_two_annotators_of_one_file_are_compared_by_the_answers_they_saw(tmp_pat
     assert found.among_judges.value == 1.0
     (pair,) = found.pairs
     assert (pair.n, pair.wins) == (12, 6)
+    again = summarise_votes(votes_in(write(tmp_path / "one.json", first + first)))
+    assert again.among_judges is None  # one judge who said everything twice
 
 
 def test_own_ratings_are_read_too(tmp_path: Path) -> None:
@@ -216,6 +218,8 @@ def test_own_ratings_are_read_too(tmp_path: Path) -> None:
             "conversation of messages",
         ),
         ("[" * 100_000, IncompleteError, "no JSON list"),
+        ("[" + "9" * 5000 + "]", IncompleteError, "no JSON list"),
+        ('{"model": "a", "score": ' + "9" * 5000 + "}", IncompleteError, "file.jsonl:1: is no JSON"),
         (
             '{"model": "a", "score": 3}\n{"winner": "tie", "model_1": "a", "model_2": "b"}',
             UsageError,
@@ -230,6 +234,13 @@ def test_a_file_that_is_something_else_is_refused_with_its_line(
     path.write_text(text, encoding="utf-8")
     with pytest.raises(error, match=said):
         read_annotations(path)
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path, as_list: bool) -> None:
+    path = write(tmp_path / "file.json", alpaca([1, 2]), as_list=as_list)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(votes_in(path)) == 2
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:

@@ -149,10 +149,12 @@ def test_a_document_without_a_score_in_one_arm_is_counted_and_left_out_of_both(w
     victim = DOCUMENTS[5]["reference"]
     script = grader(lambda answer: 9 if answer == victim else 4, logprobs=False)
     world.answers["candidate"][DOCUMENTS[6]["prompt"]] = ""
+    for answers in world.answers.values():
+        answers[DOCUMENTS[7]["prompt"]] = ""
     with ScriptedServer(script) as server:
         world.run(server.url, judge={"scales": ["helpfulness"]})
     (found,) = world.findings().scales
-    assert (found.n, found.failed) == (38, 2)
+    assert (found.n, found.failed) == (37, 3)
     assert found.gain.value == 0
     broken = [row for row in read_rows(world.out / "grades.jsonl", Grade) if row.score is None]
     assert [row.error for row in broken] == ["the score 9 is not on the scale of 1 to 5"]
@@ -193,7 +195,7 @@ def test_turns_and_repeats_of_a_document_are_one_observation() -> None:
 
     rows = [grade("a", "d1", 4), grade("a", "d1", 6, repeat=1), grade("a", "d1", 9, turn=2), grade("b", "d1", 8)]
     rows += [grade("a", "d2", 3), grade("b", "d2", None), grade("a", "d3", 2), grade("b", "d3", 5)]
-    (found,) = scale_results(rows, "a", "b")
+    (found,) = scale_results(rows, "a", "b", 4)  # one document has no answer in either arm
     assert found.before.value == pytest.approx((7 + 2) / 2)  # d1: turn 1 is 5, turn 2 is 9
     assert found.after.value == pytest.approx((8 + 5) / 2)
-    assert (found.n, found.failed) == (2, 1)
+    assert (found.n, found.failed) == (2, 2)

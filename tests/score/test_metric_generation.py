@@ -138,6 +138,7 @@ def test_answers_are_the_models_own(job: Callable[..., Job]) -> None:
         ({"task": {"metric_list": [{"metric": "bleu"}]}}, "unknown metric 'token_f1'.*known: bleu"),
         ({"task": {"metric_list": [{"metric": "token_f1"}, {"metric": "token_f1"}]}}, "listed twice"),
         ({"task": {"metric_list": "token_f1"}}, "list of mappings"),
+        ({"task": {"metric_list": [{"metric": ["bleu"]}]}}, "unknown metric"),
         ({"task": {"untill": ["x"]}}, "unknown key; did you mean 'until'"),
         ({"task": {"until": "x"}}, "list of texts"),
         ({"task": {"answer_pattern": "("}}, "task.answer_pattern: .*missing"),
@@ -213,6 +214,38 @@ def test_a_filter_whose_pattern_explodes_finds_nothing_and_does_not_hang(
     rows = lm_eval.score(job([{"prompt": "x", "answer": "y"}], primary_metric="exact_match", task=task)).rows
 
     assert [(row.value, row.parsed, row.output) for row in rows] == [(0.0, False, explosive)]
+
+
+def test_an_empty_answer_is_unread_under_every_metric(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter(["", "  ", "Lima"])
+    monkeypatch.setattr(
+        "workbench.score.hf_fast.FastHFLM.generate_until", lambda self, requests, *args: [next(said) for _ in requests]
+    )
+    documents = [{"prompt": f"Capital {number}?", "answer": "Lima"} for number in range(3)]
+    task = {**TASK, "metric_list": [{"metric": "exact_match"}, {"metric": "token_f1"}]}
+
+    rows = lm_eval.score(job(documents, primary_metric="exact_match", task=task)).rows
+
+    parsed = {metric: [row.parsed for row in rows if row.metric == metric] for metric in ("exact_match", "token_f1")}
+    assert parsed == {"exact_match": [False, False, True], "token_f1": [False, False, True]}
+
+
+def test_documents_that_failed_are_no_part_of_the_corpus(
+    job: Callable[..., Job], says: Callable[[dict[str, str]], None]
+) -> None:
+    import sacrebleu
+
+    says({"Peru": "the cat sat on the mat"})
+    asked = {"prompt": "Peru?", "answer": "the cat sat on a mat"}
+    failed = {"prompt": "word " * 80, "answer": "a right answer that was never asked for"}
+
+    scored = generation.score(job([asked, failed], **{**SETTINGS, "primary_metric": "bleu"}))
+
+    corpus = sacrebleu.corpus_bleu(["the cat sat on the mat"], [["the cat sat on a mat"]]).score / 100
+    assert scored.corpus["corpus_bleu"] == pytest.approx(corpus)
+    assert [row.value is None for row in scored.rows] == [False, True] and "no room" in str(scored.rows[1].error)
 
 
 def test_a_setting_of_a_metric_is_checked_before_anything_runs() -> None:

@@ -50,6 +50,16 @@ def test_a_label_counts_as_a_word_of_its_own(text: str, take: str, expected: str
     assert read_label(text, ["positive", "negative"], take) == expected
 
 
+@pytest.mark.parametrize("take", ["only", "first", "last"])
+def test_a_label_inside_another_is_not_named(take: str) -> None:
+    for labels in (["toxic", "not toxic"], ["not toxic", "toxic"]):
+        assert read_label("It is not toxic.", labels, take) == "not toxic"
+        assert read_label("It is toxic.", labels, take) == "toxic"
+    both = read_label("Not toxic? No: toxic.", ["toxic", "not toxic"], take)
+    assert both == {"only": None, "first": "not toxic", "last": "toxic"}[take]
+    assert read_label("yes and no", ["yes", "yes and no", "and no"], take) == "yes and no"
+
+
 def test_labels_of_one_letter_keep_their_case() -> None:
     assert read_label("a plain (B), surely", ["A", "B"]) == "B"
     assert read_label("A", ["A", "B"]) == "A"
@@ -201,6 +211,13 @@ def test_a_schema_follows_the_draft_it_names() -> None:
         ({"schema": {"$ref": "#"}}, "{}", "without end"),
         ({"schema": {"pattern": "^(a|aa|a?a)+$"}}, json.dumps("a" * 60 + "!"), "took longer"),
         ({"schema": {"patternProperties": {"^(a|aa|a?a)+$": {}}}}, json.dumps({"a" * 60 + "!": 1}), "took longer"),
+        ({"schema": {"pattern": "a" * 2001}}, json.dumps("a"), "longer than 2000"),
+        ({"schema": {"allOf": [{"pattern": "a{1,2}" * 400}]}}, json.dumps("a"), "longer than 2000"),
+        (
+            {"schema": {"unevaluatedProperties": False, "allOf": [{"patternProperties": {"^(a|aa|a?a)+$": {}}}]}},
+            json.dumps({"a" * 60 + "!": 1}),
+            "`unevaluatedProperties` beside `patternProperties` is not supported",
+        ),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_the_documents_fault(fields: dict[str, Any], text: str, problem: str) -> None:

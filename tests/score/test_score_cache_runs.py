@@ -108,6 +108,16 @@ def test_a_suite_or_documents_more_cost_only_what_is_new(runner: Runner, forward
     assert (both / "samples.jsonl").read_bytes().endswith((alone / "samples.jsonl").read_bytes())
 
 
+def test_a_chat_suite_is_computed_again_under_another_prompt(runner: Runner, forwards: list[int]) -> None:
+    settings = {"kind": "judge", "primary_metric": "win_rate", "max_new_tokens": 2, "chat": True}
+    suite = runner.suite(PROMPTS[:3], name="chats", **settings)
+    stage_run(runner, runner.node(suite, system_prompt="Be brief."))
+    forwards.clear()
+    _, summary = stage_run(runner, runner.node(suite, system_prompt="Answer in Latin."))
+
+    assert forwards and summary["reused_batches"] == 0
+
+
 def test_other_batches_are_computed(runner: Runner, forwards: list[int]) -> None:
     suite = all_kinds(runner)[0]
     stage_run(runner, runner.node(suite))
@@ -151,7 +161,7 @@ def test_base_adapters_prompts_and_precisions_never_share_an_answer(
     for name, arm in arms.items():
         forwards.clear()
         together[name], _ = stage_run(runner, runner.node(*suites, **arm), {"train": adapters})
-        assert forwards, f"{name} was computed"
+        assert bool(forwards) == (name != "prompted"), f"{name}: no suite here shows a model its system prompt"
     project = runner.project
     for name, arm in arms.items():
         (project / ".workbench" / "scores").rename(project / f"scores-{name}")

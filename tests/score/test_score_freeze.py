@@ -10,7 +10,7 @@ import pytest
 from score_surroundings import CHOICES, suite_of, write_lines
 
 from workbench.core.config import ModelConfig
-from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.errors import ConfigErrors, IncompleteError, UsageError
 from workbench.core.fingerprints import file_sha256, fingerprint
 from workbench.core.suites import Suite
 from workbench.core.yamlfile import load_model
@@ -172,3 +172,20 @@ def test_a_candidate_of_the_wrong_shape_is_named(tiny: LoadedModel, candidate: d
 def test_only_regression_suites_are_frozen(tiny: LoadedModel) -> None:
     with pytest.raises(UsageError, match="only suites of kind regression"):
         freeze(tiny, suite_of(), CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("frozen.yaml", UsageError, "frozen items are JSON Lines"),
+        ("frozen", UsageError, "frozen items are JSON Lines"),
+        ("a b.jsonl", ConfigErrors, "name"),
+    ],
+)
+def test_a_place_that_items_cannot_go_to_is_refused_before_the_model_is_loaded(
+    name: str, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "candidates.jsonl", CANDIDATES[:1])
+    with pytest.raises(error, match=message):
+        freeze_items(tmp_path / "candidates.jsonl", tmp_path / name, ModelConfig(ref="nowhere"), tmp_path, margin=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["candidates.jsonl"]

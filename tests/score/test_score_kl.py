@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,6 +99,32 @@ def test_another_metric_is_refused(tmp_path: Path) -> None:
     check_suite(suite_of(**SETTINGS))
     with pytest.raises(UsageError, match="unknown metric 'nll'"):
         check_suite(suite_of(kind="kl", primary_metric="nll"))
+
+
+def test_the_base_is_loaded_before_the_clock_starts(
+    runner: Runner, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.score import arm
+    from workbench.score.arm_models import ArmModels
+
+    seen: list[str] = []
+    base, clock = ArmModels.base, time.perf_counter
+
+    def asked(models: ArmModels) -> LoadedModel:
+        seen.append("base")
+        return base(models)
+
+    def read() -> float:
+        seen.append("clock")
+        return clock()
+
+    monkeypatch.setattr(ArmModels, "base", asked)
+    monkeypatch.setattr(arm, "time", SimpleNamespace(perf_counter=read))
+    suite = runner.suite(TEXTS[:1], name="drift", **SETTINGS)
+    node = runner.node(suite).model_copy(update={"base": runner.model})
+
+    assert isinstance(STAGE.run(node, {}, runner.context()), Done)
+    assert seen[:2] == ["base", "clock"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import socket
 from collections.abc import Callable
@@ -95,6 +96,21 @@ def test_choice_rows_equal_stock_lm_eval(
     assert [json.loads(row.output)["texts"] for row in rows if row.metric == "acc"] == [
         document["choices"] for document in LONG_AND_SHORT
     ]
+
+
+@pytest.mark.parametrize("task", [{}, GENERATION], ids=["choices", "answers"])
+def test_progress_counts_what_is_scored_and_not_the_check(
+    tiny: LoadedModel, job: Callable[..., Job], task: dict[str, Any]
+) -> None:
+    settings = {"task": task, "primary_metric": "exact_match"} if task else {}
+    heard: list[tuple[int, int]] = []
+    unchecked = replace(tiny, model=copy.deepcopy(tiny.model))
+    given = replace(job(CHOICES, batch_size=8, **settings), loaded=unchecked)
+
+    lm_eval.score(replace(given, on_batch=lambda done, total: heard.append((done, total))))
+
+    everything = len(CHOICES) if task else sum(len(document["choices"]) for document in CHOICES)
+    assert heard == [(everything, everything)], "one batch holds all of it"
 
 
 def test_generation_rows_equal_stock_lm_eval_under_every_filter(
@@ -238,6 +254,12 @@ def test_scoring_opens_no_connection(job: Callable[..., Job], monkeypatch: pytes
     assert lm_eval.score(job(CHOICES)).rows
 
 
+def regex(pattern: object) -> list[dict[str, Any]]:
+    """A list of one filter that searches with the pattern."""
+    steps = [{"function": "regex", "regex_pattern": pattern}, {"function": "take_first"}]
+    return [{"name": "x", "filter": steps}]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -255,6 +277,12 @@ def test_scoring_opens_no_connection(job: Callable[..., Job], monkeypatch: pytes
         ({"task": {"doc_to_text": "!function code.f"}}, "names a function"),
         ({"task": {"filter_list": [{"name": "x", "filter": [{"function": "custom"}]}]}}, "unknown filter 'custom'"),
         ({"task": {"filter_list": [{"name": "x", "filter": [{"function": "lowercase"}]}]}}, "take_first"),
+        ({"task": {"filter_list": regex("(")}}, "filter_list x: regex_pattern: .*missing"),
+        ({"task": {"filter_list": regex(3)}}, "filter_list x: regex_pattern 3 is no text"),
+        ({"task": {"filter_list": regex("a" * 2001)}}, "filter_list x: .*longer than 2000"),
+        # One that the bounded search takes and lm-eval does not.
+        ({"task": {"filter_list": regex(r"(?|(a)|(b))")}}, "filter_list x: regex_pattern"),
+        ({"task": {"output_type": ["generate_until"]}}, "not supported"),
         ({"task": {"dataset_path": "gsm8k"}}, "is set by the program"),
         ({"task": {"doc_to_txt": "x"}}, "unknown key; did you mean 'doc_to_text'"),
         ({"task": {"num_fewshot": 5}}, "no examples"),

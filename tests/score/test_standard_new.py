@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from score_surroundings import write_lines
-from standard_rows import ARC, GSM8K, HELLASWAG, MMLU
+from standard_rows import ARC, GSM8K, HELLASWAG, MATH, MMLU
 
 from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError
 from workbench.core.fingerprints import file_sha256
 from workbench.core.suites import Suite
 from workbench.core.yamlfile import load_model
+from workbench.score.standard import leaves
 from workbench.score.standard_new import Request, Source, standard_suite
 from workbench.score.suite_check import provenance_findings
 from workbench.score.tasks import check_suite
@@ -59,6 +60,57 @@ def test_a_folder_with_a_file_per_part_makes_one_suite_with_parts(tmp_path: Path
 
     assert [row["subtask"] for row in made.rows] == ["bbh_zeroshot_navigate"] * 3 + ["bbh_zeroshot_snarks"] * 3
     assert made.suite.groups == "subtask" and made.suite.text_fields == ("input",)
+
+
+def math_folder(tmp_path: Path, *stems: str) -> Path:
+    """A folder with rows of parts of MATH, each saying which file it is from."""
+    folder = tmp_path / "math"
+    folder.mkdir()
+    for stem in stems:
+        rows = [{**row, "problem": f"{stem}: {row['problem']}"} for row in MATH[:1]]
+        write_lines(folder / f"{stem}.jsonl", rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("algebra", "intermediate_algebra", "prealgebra"),
+        ("hendrycks_math_algebra", "intermediate_algebra"),
+        ("algebra",),
+        ("intermediate_algebra",),
+    ],
+)
+def test_a_part_whose_name_ends_like_anothers_gets_its_own_file(stems: tuple[str, ...], tmp_path: Path) -> None:
+    folder = math_folder(tmp_path, *stems)
+
+    made = standard_suite("math", Request("math", documents=folder, shots=0), tmp_path / "evals").new
+
+    found = {row["subtask"].removeprefix("hendrycks_math_"): row["problem"].split(":")[0] for row in made.rows}
+    assert found == {stem.removeprefix("hendrycks_math_"): stem for stem in stems}
+
+
+def test_a_file_of_no_part_or_of_several_is_refused(tmp_path: Path) -> None:
+    folder = math_folder(tmp_path, "algebra", "algebar")
+    with pytest.raises(UsageError, match="math has no part 'algebar'; did you mean") as caught:
+        standard_suite("math", Request("math", documents=folder, shots=0), tmp_path / "evals")
+    assert caught.value.where == str(folder / "algebar.jsonl")
+    (folder / "algebar.jsonl").rename(folder / "hendrycks_math_algebra.jsonl")
+    with pytest.raises(UsageError, match=r"is for hendrycks_math_algebra, and so is algebra.jsonl"):
+        standard_suite("math", Request("math", documents=folder, shots=0), tmp_path / "evals")
+
+
+def test_a_subset_is_one_part_or_refused() -> None:
+    assert [task.name for task in leaves("math", ["algebra"])] == ["hendrycks_math_algebra"]
+    assert [task.name for task in leaves("mmlu", ["mmlu_anatomy", "virology"])] == ["mmlu_anatomy", "mmlu_virology"]
+    assert [task.name for task in leaves("bbh", ["snarks"])] == ["bbh_cot_fewshot_snarks"]
+    with pytest.raises(UsageError, match=r"'physics' could be several parts of mmlu: .*mmlu_college_physics"):
+        leaves("mmlu", ["physics"])
+
+
+def test_truthfulqas_answers_are_decided_by_a_share() -> None:
+    [task] = leaves("truthfulqa_gen")
+    assert task.metrics == ("bleu_acc", "rouge1_acc", "rouge2_acc", "rougeL_acc")
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, rows: dict[tuple[str | None, str], list[dict[str, Any]]]) -> list[Any]:

@@ -18,6 +18,7 @@ from workbench.models.loading import LoadedModel
 from workbench.score.kinds.registry import KINDS
 from workbench.score.scoring import Job
 from workbench.score.standard import SUBTASK, check_standard, leaves
+from workbench.score.standard_task import standard_task
 from workbench.score.tasks import check_suite
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
@@ -277,3 +278,13 @@ def test_published_gsm8k_questions_score_as_in_simple_evaluate(
     stock = stock_samples(roomy, "gsm8k", rows, examples, 2, monkeypatch)
 
     agree(ours, stock, rows, ["exact_match"])
+
+
+def test_a_standard_tasks_patterns_are_bounded() -> None:
+    import re
+
+    task = standard_task(leaves("gsm8k")[0], GSM8K[:1], [], 0)
+
+    steps = [make() for ensemble in task._filters for make in ensemble.filters]
+    patterns = [step.regex for step in steps if hasattr(step, "regex")]
+    assert len(patterns) == 2 and not any(isinstance(pattern, re.Pattern) for pattern in patterns)

@@ -10,6 +10,7 @@ import pytest
 from score_surroundings import CHOICES, suite_of, write_lines
 from standard_rows import GSM8K
 
+from workbench.core.errors import PrerequisiteError
 from workbench.core.suites import Documents, Suite, SuiteDocument, read_documents
 from workbench.core.timing import SuiteTiming
 from workbench.models.loading import LoadedModel
@@ -87,6 +88,34 @@ def test_standard_rows_are_read_by_their_task_and_compared_with_the_examples(tmp
     assert level == "error" and "gsm8k" in text
 
 
+WRITTEN = {
+    "output_type": "generate_until",
+    "doc_to_text": "{{q}}",
+    "doc_to_target": "{{a}}",
+    "metric_list": [{"metric": "label", "labels": ["yes", "no"]}],
+}
+
+
+def test_a_document_that_a_metric_of_a_generated_answer_cannot_use_is_found(tmp_path: Path) -> None:
+    rows = [{"q": f"Is it {n}?", "a": "yes", "answer": "yes" if n else "maybe"} for n in range(3)]
+
+    said = found(tmp_path, rows, primary_metric="label", task=WRITTEN, text_fields=("q",))
+
+    assert said == [
+        ("warning", "document 1 cannot be scored: right answer 'maybe' is none of the labels"),
+    ]
+
+
+def test_a_library_that_is_missing_is_no_fault_of_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: object) -> None:
+        raise PrerequisiteError("ifeval needs a library that is not installed: langdetect")
+
+    monkeypatch.setattr("workbench.score.standard_task.standard_task", without)
+    suite = {"primary_metric": "prompt_level_strict_acc", "task": {"standard": "ifeval"}}
+    with pytest.raises(PrerequisiteError, match="langdetect"):
+        found(tmp_path, [{"prompt": "Say it."}], **suite)
+
+
 def test_chance_is_the_mean_over_choices_and_levels_are_held_against_it(tmp_path: Path) -> None:
     documents = read(tmp_path, CHOICES, suite_of())
     assert chance_of(documents) == pytest.approx((4 / 2 + 1 / 3) / 5)
@@ -142,6 +171,12 @@ def test_tokens_are_those_of_the_requests(tiny: LoadedModel, tmp_path: Path) -> 
     texts = [{"prompt": "Once", "text": "upon a time"}] * 4
     expected = 4 * (count("Once") + count("upon a time"))
     assert tokens(texts, kind="perplexity", primary_metric="nll") == Tokens(4, expected, 0)
+    of_part = tokens(
+        [{"subtask": "sums", "answer": "yes"}],
+        primary_metric="exact_match",
+        task={"output_type": "generate_until", "doc_to_text": "Part {{subtask}}:", "doc_to_target": "{{answer}}"},
+    )
+    assert of_part.read == count("Part sums:")
     answers = tokens([{"prompt": "Hello there"}] * 3, kind="judge", primary_metric="win_rate", max_new_tokens=7)
     assert answers == Tokens(3, 3 * count("Hello there"), 21)
 

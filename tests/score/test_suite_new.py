@@ -52,6 +52,19 @@ def made(tmp_path: Path, rows: list[dict[str, Any]], name: str = "mine", **given
             "nll",
             {"prompt": "Say why.", "text": "Because it is so, and it was so before."},
         ),
+        (
+            {"instruction": "Translate.", "input": "hola", "output": "hello"},
+            "generation",
+            "exact_match",
+            {"prompt": "Translate.\nhola", "answer": "hello"},
+        ),
+        (
+            {"instruction": "Name a river.", "input": "", "output": "Amazon"},
+            "generation",
+            "exact_match",
+            {"prompt": "Name a river.", "answer": "Amazon"},
+        ),
+        ({"question": "power", "answer": "²"}, "generation", "exact_match", {"prompt": "power", "answer": "²"}),
         ({"text": "Once upon a time."}, "perplexity", "nll", {"text": "Once upon a time."}),
         ({"prompt": "Write a poem."}, "judge", "win_rate", {"prompt": "Write a poem."}),
         ({"turns": ["Name a river.", "Longer?"]}, "judge", "win_rate", {"turns": ["Name a river.", "Longer?"]}),
@@ -128,6 +141,7 @@ def test_the_margin_is_no_smaller_than_what_the_documents_can_show(tmp_path: Pat
     [
         ([{"a": 1}], {}, "cannot tell what the rows are; their fields: a"),
         ([CHOICE, {**CHOICE, "label": "Z"}, CHOICE], {}, r"line 2 has an answer that is none of the choices"),
+        ([CHOICE, {**CHOICE, "label": "²"}], {}, r"line 2 has an answer that is none of the choices"),
         ([CHOICE, CHOICE, {"prompt": "q", "options": ["a", "b"]}], {}, "line 3 has no `label`"),
         ([{"prompt": "a", "expect": "refuse"}, {"prompt": "b", "expect": "no"}], {}, "line 2 has an `expect`"),
         ([{"text": "a"}], {"kind": "safety"}, "the rows have no `prompt`"),
@@ -155,3 +169,21 @@ def test_broken_lines_and_taken_names_are_errors_and_nothing_is_overwritten(tmp_
     assert (tmp_path / "evals" / "mine.yaml").read_bytes() == before
     with pytest.raises(ConfigErrors):
         made(tmp_path, [CHOICE], name="../up")
+
+
+def test_an_instruction_keeps_its_input_where_only_some_rows_have_one(tmp_path: Path) -> None:
+    rows = [{"instruction": f"Add {n}.", "input": "1 2" if n % 3 else "", "output": "3"} for n in range(6)]
+
+    new = made(tmp_path, rows)
+
+    assert [row["prompt"] for row in new.rows] == [f"Add {n}.\n1 2" if n % 3 else f"Add {n}." for n in range(6)]
+    assert "`instruction` and `input` are read as one text" in new.notes
+
+
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.fewshot.jsonl", "mine.provenance.json"])
+def test_a_file_that_the_suite_would_own_is_not_taken_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / name).write_text("kept")
+
+    with pytest.raises(UsageError, match=f"{name} exists"):
+        made(tmp_path, [CHOICE])

@@ -31,9 +31,10 @@ def server_address(config: EndpointConfig) -> str:
         )
     try:
         parts = urlsplit(address)
-        host, user = parts.hostname, parts.username or parts.password
-    except ValueError as error:
-        raise UsageError(f"address cannot be read: {error}", where=where) from None
+        host, user, _ = parts.hostname, parts.username or parts.password, parts.port
+    except ValueError:
+        # without the reason, which may quote a piece of a password
+        raise UsageError("address cannot be read: its host or its port is malformed", where=where) from None
     if user or parts.query or parts.fragment:
         raise UsageError(
             "address holds a user name, a query or a fragment, where secrets would end up in files",
@@ -103,7 +104,11 @@ def server_key(config: EndpointConfig, address: str) -> str:
 
 def is_loopback(address: str) -> bool:
     """Whether the address is this machine."""
-    host = urlsplit(address).hostname or ""
+    return is_loopback_host(urlsplit(address).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether the name or number is this machine's own."""
     if host == "localhost":
         return True
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from workbench.core.errors import IncompleteError, PrerequisiteError
@@ -101,6 +102,11 @@ class Endpoint(Protocol):
     @property
     def name(self) -> str:
         """Model and address, for people and records; holds no secret."""
+        ...
+
+    def with_cache(self, cache_dir: Path) -> Endpoint:
+        """The same endpoint, with its budget and rates, and with the answers in `cache_dir` in place of those it knows,
+        unless its answers can never change."""
         ...
 
     def chat(

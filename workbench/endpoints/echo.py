@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from workbench.endpoints.calls import CallFailed
@@ -25,6 +26,8 @@ TEXT = (_SAID_ONCE * _REPEATS).strip()
 _RIGHT_ABOVE = -1.5
 _SHIFTED_BELOW = -3.0
 """Mean log-probability, in nats, of the third repetition: SmolLM2-135M gives -0.3, and -12 read a place too late."""
+_LEAST_GAIN = 1.0
+"""Nats by which words are more likely the third time than the first; equal numbers say nothing of the tokens."""
 _TOLERANCE = 0.5
 """Mean difference from the local model, in nats: quantised weights are up to 0.3 away, another place several."""
 
@@ -63,16 +66,17 @@ def check_echo(server: Echoing, local: LoadedModel | None) -> EchoCheck:
 
 
 def _by_repetition(echoed: EchoedPrompt) -> EchoCheck:
-    position, known = 0, []
+    position = 0
+    said: list[list[float]] = [[] for _ in range(_REPEATS)]
     for token, logprob in zip(echoed.tokens, echoed.logprobs, strict=True):
-        if position >= (_REPEATS - 1) * len(_SAID_ONCE) and position < len(TEXT) and logprob is not None:
-            known.append(logprob)
+        if position < len(TEXT) and logprob is not None:
+            said[position // len(_SAID_ONCE)].append(logprob)
         position += len(token)
-    if not known or position < len(TEXT):
+    if not said[0] or not said[-1] or position < len(TEXT):
         return EchoCheck("unsure", "the tokens of the reply do not make up the prompt")
-    mean = sum(known) / len(known)
-    told = f"words said for the third time have a mean log-probability of {mean:.2f}"
-    if mean >= _RIGHT_ABOVE:
+    first, mean = fmean(said[0]), fmean(said[-1])
+    told = f"words said for the third time have a mean log-probability of {mean:.2f}, for the first of {first:.2f}"
+    if mean >= _RIGHT_ABOVE and mean - first >= _LEAST_GAIN:
         return EchoCheck("right", f"log-probabilities of prompts belong to their tokens: {told}")
     if mean <= _SHIFTED_BELOW:
         return EchoCheck("shifted", f"log-probabilities of prompts do not belong to their tokens: {told}")

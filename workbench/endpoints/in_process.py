@@ -85,16 +85,23 @@ class InProcessEndpoint:
                 self._answer_missing(batch, cancelled)
             return batch.answers()
 
+    def with_cache(self, cache_dir: Path) -> InProcessEndpoint:
+        """Itself: the weights are part of every key of its cache."""
+        return self
+
     def _answer_missing(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
         """Forward pass by forward pass. Rows are put together from all requests, cached ones too, because bf16 results
         depend on their neighbours: a resumed run computes the very numbers of an unbroken one."""
         loaded = self.load()
         prompts = self._encoded(loaded, batch)
         projection = Projection(self.budget, batch.unanswered, self._say)
+        fitting = []
         for prompt in prompts:
             if failure := _too_long(loaded, prompt):
                 batch.finish(prompt.key, failure)
-        for rows in _row_groups([prompt for prompt in prompts if _too_long(loaded, prompt) is None]):
+            else:
+                fitting.append(prompt)
+        for rows in _row_groups(fitting):
             if cancelled():
                 batch.stop(CANCELLED)
                 return

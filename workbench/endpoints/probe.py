@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from workbench.core.errors import PrerequisiteError
 from workbench.core.records import Message
@@ -51,10 +53,16 @@ class Capabilities:
 
 
 def probe(endpoint: Endpoint, *, logprobs: bool, schema: bool) -> Capabilities:
-    """Tries the wanted abilities with one or two short calls (cached like any other).
+    """Tries the wanted abilities with one or two short calls, past the cache of the project: that would tell what stood
+    behind the address on another day.
 
     Raises PrerequisiteError if the endpoint does not answer at all.
     """
+    with TemporaryDirectory() as directory:
+        return _probe(endpoint.with_cache(Path(directory)), logprobs=logprobs, schema=schema)
+
+
+def _probe(endpoint: Endpoint, *, logprobs: bool, schema: bool) -> Capabilities:
     answer = _ask(endpoint, ChatRequest(_GREETING, max_tokens=8, top_logprobs=_TOP if logprobs else 0))
     if logprobs and isinstance(answer, CallFailed) and answer.reason in {"bad_request", "bad_logprobs"}:
         answer = _ask(endpoint, ChatRequest(_GREETING, max_tokens=8))
@@ -96,6 +104,6 @@ def _obeys_schema(answer: Answer) -> bool:
         return False
     try:
         found = json.loads(answer.text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("workbench_probe_colour") in ("vermilion", "cerulean")

@@ -21,6 +21,8 @@ _EXCERPT_CHARACTERS = 120
 _MESSAGE_CHARACTERS = 300
 _LARGEST_LOGPROB = 1e-3
 """Servers round: a certain token may come as 1e-7 instead of 0. Anything above is no log-probability."""
+_MOST_TOKENS = 1 << 24
+"""No call has more; a server may report anything."""
 
 
 class _Lenient(BaseModel):
@@ -96,11 +98,15 @@ def read_completion(body: bytes) -> Answer:
     if isinstance(completion, CallFailed):
         return completion
     usage = completion.usage or _Usage()
-    prompt, made = max(0, usage.prompt_tokens), max(0, usage.completion_tokens)
+    prompt, made = _tokens(usage.prompt_tokens), _tokens(usage.completion_tokens)
     if not completion.choices:
         return CallFailed("no_choices", f"reply has no choices: {excerpt(body)}", prompt, made)
     answer = _read_choice(completion.choices[0], completion.model)
     return replace(answer, prompt_tokens=prompt, completion_tokens=made)
+
+
+def _tokens(reported: int) -> int:
+    return min(max(0, reported), _MOST_TOKENS)
 
 
 def read_echo(body: bytes) -> EchoedPrompt | CallFailed:
@@ -111,21 +117,27 @@ def read_echo(body: bytes) -> EchoedPrompt | CallFailed:
     found = echo.choices[0].logprobs if echo.choices else None
     if found is None or len(found.tokens) != len(found.token_logprobs):
         return CallFailed("bad_logprobs", "the reply has no log-probabilities of the prompt")
+    for value in found.token_logprobs:
+        if value is not None and _is_impossible(value):
+            return CallFailed("bad_logprobs", f"the server gave {value} as a log-probability of the prompt")
     return EchoedPrompt(tuple(found.tokens), tuple(found.token_logprobs))
 
 
 def usable(request: ChatRequest, reply: Reply) -> Answer:
-    """The reply, or `length` where an answer that had to be complete JSON was cut off."""
+    """The reply, or `length` where an answer that had to be complete JSON was cut off.
+
+    Log-probabilities that nobody asked for are left out: where a caller does without, they were found to be wrong.
+    """
     if request.schema is not None and reply.finish_reason == "length":
         return CallFailed("length", f"the JSON answer was cut off after {request.max_tokens} tokens")
-    return reply
+    return reply if request.top_logprobs else replace(reply, first_token_logprobs=None)
 
 
 def _read(shape: type[_Shape], body: bytes) -> _Shape | CallFailed:
     try:
         # json rather than pydantic's own parser, which refuses lone surrogates instead of letting them be replaced
         document = json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for an integer of thousands of digits
         return CallFailed("not_json", f"200 without JSON ({type(error).__name__}): {excerpt(body)}")
     try:
         return shape.model_validate(document)
@@ -146,13 +158,13 @@ def _read_choice(choice: _Choice, model: Any) -> Answer:
         said = choice.message.refusal or "stopped by the server's content filter"
         return CallFailed("refusal", f"the model refused: {printable(said)[:_EXCERPT_CHARACTERS]}")
     if choice.message.content is None:
-        return CallFailed("no_content", f"the reply has no text (finish reason {choice.finish_reason!r})")
+        return CallFailed("no_content", f"the reply has no text (finish reason {shortened(str(choice.finish_reason))})")
     logprobs = _first_token(choice.logprobs)
     if isinstance(logprobs, CallFailed):
         return logprobs
     return Reply(
         text=storable(choice.message.content),
-        finish_reason=choice.finish_reason or "unknown",
+        finish_reason=shortened(choice.finish_reason or "unknown"),
         first_token_logprobs=logprobs,
         prompt_tokens=0,
         completion_tokens=0,
@@ -170,17 +182,21 @@ def _first_token(logprobs: _Logprobs | None) -> dict[str, float] | CallFailed | 
         value = alternative.logprob
         if value is None or value == -math.inf:
             continue
-        if math.isnan(value) or value > _LARGEST_LOGPROB:
+        if _is_impossible(value):
             return CallFailed("bad_logprobs", f"the server gave {value} as a log-probability")
         found[storable(alternative.token)] = min(0.0, value)
     return found or None
+
+
+def _is_impossible(logprob: float) -> bool:
+    return math.isnan(logprob) or logprob > _LARGEST_LOGPROB
 
 
 def server_said(body: str) -> str:
     """The message inside an error body: `error.message`, `error`, `message`, `detail`, or the body itself."""
     try:
         document = json.loads(body)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return body
     inner = document.get("error", document) if isinstance(document, dict) else document
     if isinstance(inner, dict):

@@ -10,9 +10,12 @@ calls in flight and a key per request.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +39,8 @@ _CONNECT_TIMEOUT_S = 10.0
 _GIVE_UP_AFTER_UNREACHABLE = 3
 """Calls in a row that found no server, after which the rest is not tried."""
 _HIDDEN_KEY = "[key]"
+_ESCAPED = '"\\/'
+"""Characters that JSON may write with a backslash before them."""
 _SHORTEST_SECRET = 8
 """Shorter keys are stand-ins such as `none`, for servers that want no key."""
 
@@ -62,12 +67,13 @@ class ServerEndpoint:
         self._base_url = base_url
         self._model = model
         self._key = key
+        self._secret = _spelled(key) if len(key) >= _SHORTEST_SECRET else None
         self._cache_dir = cache_dir
         self._say = say
         self._clock = clock
         self._sleep = sleep
         self._rates = Rates(config)
-        self._length_parameter = "max_tokens"
+        self._dialect = _Dialect()
 
     def chat(
         self,
@@ -81,6 +87,12 @@ class ServerEndpoint:
             if batch.unanswered:
                 asyncio.run(self._ask_all(batch, cancelled))
             return batch.answers()
+
+    def with_cache(self, cache_dir: Path) -> ServerEndpoint:
+        """The same server, budget and rates with another cache."""
+        other = copy.copy(self)
+        other._cache_dir = cache_dir
+        return other
 
     async def _ask_all(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
         """Runs `concurrency` workers over the missing requests; on cancellation the rest is marked, not awaited."""
@@ -161,7 +173,7 @@ class ServerEndpoint:
         try:
             # the client's own timeout bounds each read; this bounds the whole request
             async with asyncio.timeout(self._config.timeout_s):
-                # not `chat.completions.create`: its types cost a fifth of the time of a call, and are not read
+                # not `chat.completions.create`, which makes objects that nobody reads
                 raw = await client.post(path, body=sent, cast_to=openai.HttpxBinaryResponseContent)
                 answer = read(self._public_bytes(raw.content))
         except (TimeoutError, openai.APITimeoutError):
@@ -178,7 +190,7 @@ class ServerEndpoint:
         parameters: dict[str, Any] = {
             "model": self._model,
             "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],
-            self._length_parameter: request.max_tokens,
+            self._dialect.length_limit: request.max_tokens,
             "temperature": request.temperature,
             "seed": request.seed,
         }
@@ -195,7 +207,7 @@ class ServerEndpoint:
         said = shortened(self._public(server_said(error.response.text)))
         if status == 400 and "max_tokens" in sent and "max_completion_tokens" in said:
             # newer models know the length limit under this name alone: same question, other word
-            self._length_parameter = "max_completion_tokens"
+            self._dialect.length_limit = "max_completion_tokens"
             return Attempt(CallFailed("server_error", f"{status}: {said}"), retry_after_s=0)
         if 300 <= status < 400:
             target = self._public(printable(headers.get("location", "another address")))
@@ -212,7 +224,7 @@ class ServerEndpoint:
 
     def _public(self, text: str) -> str:
         """`text` without the key: a server that echoes it gets it into no file, message or record."""
-        return text.replace(self._key, _HIDDEN_KEY) if len(self._key) >= _SHORTEST_SECRET else text
+        return text if self._secret is None else self._secret.sub(_HIDDEN_KEY, text)
 
     def _public_bytes(self, body: bytes) -> bytes:
         return self._public(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
@@ -237,6 +249,14 @@ class ServerEndpoint:
         )
 
 
+@dataclass(slots=True)
+class _Dialect:
+    """What a server taught by refusing."""
+
+    length_limit: str = "max_tokens"
+    """Name of the parameter."""
+
+
 class _Shared:
     """What the workers of one `chat` share."""
 
@@ -259,6 +279,16 @@ class _Shared:
             answer.reason in {"auth", "budget"} or self._unreachable_in_a_row == _GIVE_UP_AFTER_UNREACHABLE
         ):
             self.stopped = answer
+
+
+def _spelled(key: str) -> re.Pattern[str]:
+    """Finds the key in every spelling that JSON has for it: `s` may stand as `\\u0073`, `/` behind a backslash."""
+    return re.compile("".join(map(_spellings, key)))
+
+
+def _spellings(sign: str) -> str:
+    backslash = r"\\?" if sign in _ESCAPED else ""
+    return rf"(?:{backslash}{re.escape(sign)}|\\u(?i:{ord(sign):04x}))"
 
 
 def _reason_of(status: int) -> FailureReason:

@@ -11,9 +11,9 @@ must be declared as JSON, and the request must be addressed to this host.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from workbench.core.errors import UsageError, WorkbenchError
 from workbench.core.records import Message
+from workbench.endpoints.address import is_loopback_host
 from workbench.endpoints.calls import CallFailed, ChatRequest, Endpoint, Reply
 from workbench.endpoints.replies import shortened
 
@@ -32,6 +33,7 @@ _N = TypeVar("_N", int, float)
 _LARGEST_BODY = 8 << 20
 _DEFAULT_MAX_TOKENS = 256
 _MOST_LOGPROBS = 20
+_LARGEST_NUMBER = 2**63 - 1
 _SOCKET_TIMEOUT_S = 60.0
 _LENGTHS = ("max_completion_tokens", "max_tokens")
 _READ = {"model", "messages", *_LENGTHS, "temperature", "seed", "logprobs", "top_logprobs", "user"}
@@ -68,9 +70,12 @@ def serving(
 ) -> ThreadingHTTPServer:
     """A server that listens (port 0: any free one); its `serve_forever` answers. `log` hears one line per request.
 
-    UsageError for an address other than loopback without a token, or one that cannot be listened on.
+    UsageError for an address other than loopback without a token, an empty token, or an address that cannot be listened
+    on.
     """
-    if token is None and not _is_loopback(host):
+    if token is not None and not token.strip():
+        raise UsageError("the token is empty", where="--token", next_step="give one, or `new` to have one made")
+    if token is None and not is_loopback_host(host):
         raise UsageError(
             f"{host} can be reached from other machines",
             where="--host",
@@ -81,9 +86,12 @@ def serving(
     class Handler(_Handler):
         pass
 
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
     Handler.service = service
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = Server((host, port), Handler)
     except (OSError, OverflowError) as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error}", where="--port", next_step="take another") from None
     server.daemon_threads = True
@@ -105,8 +113,11 @@ class _Service:
 
     def check_sender(self, host: str | None, authorization: str | None) -> None:
         """Refuses requests addressed to another host (a name that a page had resolved to here) or without the token."""
-        named = urlsplit(f"//{host or ''}").hostname or ""
-        if _is_loopback(self._host) and not _is_loopback(named):
+        try:
+            named = urlsplit(f"//{host or ''}").hostname or ""
+        except ValueError:
+            raise _Refused(400, "the header Host cannot be read") from None
+        if is_loopback_host(self._host) and not is_loopback_host(named):
             raise _Refused(403, "this server answers to 127.0.0.1 and localhost alone")
         if self._token is not None and not hmac.compare_digest(
             (authorization or "").encode(), f"Bearer {self._token}".encode()
@@ -172,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != "application/json":
             raise _Refused(415, "send the body as application/json")
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _LARGEST_BODY:
+        if not length.isdecimal() or len(length) > len(str(_LARGEST_BODY)) or int(length) > _LARGEST_BODY:
             raise _Refused(413, f"a body needs a Content-Length of at most {_LARGEST_BODY} bytes")
         try:
             return json.loads(self.rfile.read(int(length)), parse_constant=_no_number)
@@ -243,6 +254,8 @@ def _text(content: Any) -> Any:
 def _number(name: str, value: Any, kind: type[_N]) -> _N:
     if isinstance(value, bool) or not isinstance(value, (int, kind)):
         raise _Refused(400, f"{name} must be a number, whole where it counts something")
+    if not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
+        raise _Refused(400, f"{name} is out of range")
     return kind(value)
 
 
@@ -268,12 +281,3 @@ def _document(model: str, reply: Reply) -> dict[str, Any]:
             "total_tokens": reply.prompt_tokens + reply.completion_tokens,
         },
     }
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,4 +1,4 @@
-"""How requests travel: aiohttp under the `openai` client, which then needs two thirds of the processor time for a call.
+"""How requests travel: aiohttp under the `openai` client, to spare processor time.
 
     openai.DefaultAsyncHttpxClient(transport=AiohttpTransport(proxies=False), ...)
 
@@ -16,6 +16,8 @@ import httpx2
 
 _ALREADY_THERE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the client above sets or leaves out on purpose."""
+_UNPACKED = "identity"
+"""The only encoding that is taken: a few kilobytes of gzip can unpack to gigabytes."""
 _LARGEST_BODY = 32 << 20
 """A server that never ends does not fill the memory."""
 
@@ -39,17 +41,19 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         timeout = aiohttp.ClientTimeout(
             total=None, connect=limits.get("pool"), sock_connect=limits.get("connect"), sock_read=limits.get("read")
         )
+        sent = httpx2.Headers(request.headers)
+        sent["Accept-Encoding"] = _UNPACKED
         with _told_in_httpx():
             async with self._session.request(
                 request.method,
                 str(request.url),
                 data=await request.aread(),
-                headers=request.headers.multi_items(),
+                headers=sent.multi_items(),
                 allow_redirects=False,
                 timeout=timeout,
             ) as answer:
                 body = await _body(answer)
-        return httpx2.Response(answer.status, headers=list(answer.raw_headers), content=body)
+        return httpx2.Response(answer.status, headers=_headers(answer), content=body)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -57,12 +61,23 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    encoding = ", ".join(answer.headers.getall("Content-Encoding", [_UNPACKED]))
+    if encoding.strip().lower() != _UNPACKED:
+        raise httpx2.DecodingError(f"the answer is packed ({encoding}), which was not asked for")
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece
         if len(body) > _LARGEST_BODY:
             raise httpx2.RemoteProtocolError(f"the answer is longer than {_LARGEST_BODY >> 20} MB")
     return bytes(body)
+
+
+def _headers(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """Headers as they came, but for the character set, which may name anything and is always UTF-8 in JSON."""
+    return [
+        (name, value.partition(b";")[0] if name.lower() == b"content-type" else value)
+        for name, value in answer.raw_headers
+    ]
 
 
 @contextmanager

@@ -27,9 +27,8 @@ from workbench.core.suites import Suite
 from workbench.core.who import user_name
 from workbench.core.wire import storable
 from workbench.core.yamlfile import validate
-from workbench.loop.settings import load_suite
+from workbench.loop.settings import load_suite, suites_dir
 
-SUITES_DIR = "evals"
 DEFAULT_SUITE = "chat-regressions"
 _YAML = """\
 # Made by `workbench chat`: f5 and f6 add items, f7 takes the last one back.
@@ -53,7 +52,8 @@ class ChatItems:
     def __init__(self, project: Project, name: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """UsageError or ConfigErrors if there is a suite of this name that cannot take such items, or none can have
         it."""
-        self._directory = project.root / SUITES_DIR
+        directory = suites_dir(project)
+        self._directory = project.root / directory
         self._name = name
         self._clock = clock
         self.suite_file = self._directory / f"{name}.yaml"
@@ -61,7 +61,7 @@ class ChatItems:
         """Lines written, and whether the suite was made for them."""
         suite = _new_suite(name)
         if self.suite_file.is_file():
-            suite = load_suite(project.root, SUITES_DIR, name)
+            suite = load_suite(project.root, directory, name)
         if suite.kind != "regression" or suite.documents.file is None or suite.task:
             raise UsageError(
                 "items of a chat need a suite of kind `regression` with a documents file and no `task`",

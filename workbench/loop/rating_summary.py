@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
+from workbench.core.rates import wilson
 from workbench.core.records import HumanRating, Judgment
 from workbench.core.results import Interval, PeopleAgreement
 from workbench.core.wire import Wire
@@ -107,15 +108,8 @@ def _rater(name: str, ratings: Sequence[HumanRating]) -> RaterSummary:
 
 
 def _share(wins: float, n: int) -> Interval | None:
-    """Wilson's 95% score interval (1927, JASA 22:209) of `wins` of `n`, where a tie is half a win: it then covers more
-    than it says, as ties vary less than wins and losses. None if there is nothing to count."""
-    if n == 0:
-        return None
-    z = 1.959963984540054
-    share = wins / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    """The share of `wins`, a tie being half a win; None if there is nothing to count."""
+    return wilson(wins, n) if n else None
 
 
 def _among(units: Sequence[Sequence[float]], seed: int) -> Interval | None:

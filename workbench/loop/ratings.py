@@ -109,7 +109,8 @@ def shown_first(contest: str, rater: str, seed: int) -> Side:
 
 def in_order(contests: Sequence[Contest], rater: str, seed: int, limit: int | None) -> list[Contest]:
     """The contests in the order of one rater. The `limit` picks the same ones for everybody, so raters can agree."""
-    picked = sorted(contests, key=lambda contest: _draw("pick", contest.id, "", seed))[:limit]
+    different = {contest.id: contest for contest in contests}.values()
+    picked = sorted(different, key=lambda contest: _draw("pick", contest.id, "", seed))[:limit]
     return sorted(picked, key=lambda contest: _draw("order", contest.id, rater, seed))
 
 

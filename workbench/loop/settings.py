@@ -18,7 +18,7 @@ import yaml
 from workbench.core.cards import Card
 from workbench.core.config import LoopConfig
 from workbench.core.errors import ConfigErrors, ConfigProblem, UsageError
-from workbench.core.paths import user_config_file
+from workbench.core.paths import Project, user_config_file
 from workbench.core.suites import Suite
 from workbench.core.yamlfile import Lines, load_mapping, load_model, validate
 
@@ -35,6 +35,12 @@ def load_config(path: Path, overrides: Sequence[str] = (), environment: Mapping[
     project_values, lines = load_mapping(path)
     values = _merged(values, project_values)
     return _validated(values, _typed(overrides, environment), file=str(path), lines=lines)
+
+
+def suites_dir(project: Project) -> str:
+    """Where the project keeps its suites, from its root; raises as `load_config`."""
+    file = project.root / PROJECT_FILE
+    return (load_config(file) if file.is_file() else LoopConfig()).suites_dir
 
 
 def with_settings(

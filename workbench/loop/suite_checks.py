@@ -23,7 +23,7 @@ from workbench.core.suites import Suite, SuiteDocument, read_documents, read_exa
 from workbench.core.timing import ArmTiming, SuiteTiming
 from workbench.core.wire import Wire
 from workbench.loop.artifacts import ArtifactStore
-from workbench.loop.settings import PROJECT_FILE, load_config, load_suite
+from workbench.loop.settings import PROJECT_FILE, load_config, load_suite, suites_dir
 from workbench.score.cost import Tokens, expected_seconds, tokens_of
 from workbench.score.standard_task import quiet as without_remarks
 from workbench.score.suite_check import Finding, chance_of, findings, level_findings, provenance_findings
@@ -81,11 +81,12 @@ def check_suites(project: Project, names: Sequence[str] | None = None, *, quick:
     """
     file = project.root / PROJECT_FILE
     config = load_config(file) if file.is_file() else None
-    model, suites_dir = (config.model, config.suites_dir) if config else (ModelConfig(), "evals")
-    directory = project.root / suites_dir
+    model = config.model if config else ModelConfig()
+    below = suites_dir(project)
+    directory = project.root / below
     with nullcontext() if quick else without_remarks():
         seen = [
-            _read(project.root, suites_dir, name, config, quick=quick)
+            _read(project.root, below, name, config, quick=quick)
             for name in names or sorted(path.stem for path in directory.glob("*.yaml"))
         ]
         if not quick:
@@ -95,9 +96,9 @@ def check_suites(project: Project, names: Sequence[str] | None = None, *, quick:
     return [_judged(one, seen, directory, fingerprint, earlier) for one in seen]
 
 
-def _read(root: Path, suites_dir: str, name: str, config: LoopConfig | None, *, quick: bool) -> _Seen:
+def _read(root: Path, below: str, name: str, config: LoopConfig | None, *, quick: bool) -> _Seen:
     try:
-        suite = load_suite(root, suites_dir, name)
+        suite = load_suite(root, below, name)
     except WorkbenchError as error:
         return _Seen(SuiteCheck(suite=name, findings=(_error(error),), exit_code=int(error.exit_code)))
     seen = _Seen(SuiteCheck(suite=name, kind=suite.kind, role=suite.role, gated=suite.gated), suite)
@@ -105,7 +106,7 @@ def _read(root: Path, suites_dir: str, name: str, config: LoopConfig | None, *, 
         check_suite(suite)
         if suite.documents.file is None:
             return seen
-        path = suite_path(root / suites_dir, suite, {})
+        path = suite_path(root / below, suite, {})
         seen.documents, seen.examples = read_documents(path, suite), read_examples(path, suite)
         found = findings(suite, seen.documents, seen.examples, quick=quick)
     except WorkbenchError as error:

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-Request = tuple[list[int], list[int]]
-"""Context ids and continuation ids, neither of them empty."""
+from workbench.models.likelihood import Pair
 
 _LEAST_PREFIX = 16
 """Tokens: a shorter prefix costs more in copied keys than it saves."""
@@ -78,8 +77,11 @@ class _Document:
     requests: list[int]
 
 
-def plan(requests: Sequence[Request], tokens_per_batch: int) -> list[Group]:
-    """Groups of batches in which every request is scored once; a batch holds `tokens_per_batch` or a single row."""
+def plan(requests: Sequence[Pair], tokens_per_batch: int) -> list[Group]:
+    """Groups of batches in which every request is scored once; a batch holds `tokens_per_batch` or a single row.
+
+    Neither contexts nor continuations may be empty.
+    """
     documents = _documents(requests)
     lcps = [shared_length(one.context[:-1], other.context[:-1]) for one, other in pairwise(documents)]
     alone: list[_Document] = []
@@ -95,7 +97,7 @@ def plan(requests: Sequence[Request], tokens_per_batch: int) -> list[Group]:
     return groups
 
 
-def _documents(requests: Sequence[Request]) -> list[_Document]:
+def _documents(requests: Sequence[Pair]) -> list[_Document]:
     """Requests by context, contexts and continuations in the order of their ids."""
     by_context: dict[tuple[int, ...], list[int]] = {}
     for number, (context, _) in enumerate(requests):
@@ -106,7 +108,7 @@ def _documents(requests: Sequence[Request]) -> list[_Document]:
     ]
 
 
-def _rows(documents: Sequence[_Document], requests: Sequence[Request], prefix: int) -> list[Row]:
+def _rows(documents: Sequence[_Document], requests: Sequence[Pair], prefix: int) -> list[Row]:
     """Requests in order; one that shares a third of its tokens with the one before joins its row."""
     rows: list[Row] = []
     path: list[int] = []

@@ -15,7 +15,7 @@ from workbench.models.greedy import greedy_ids, shared_prefix
 from workbench.models.likelihood import batches
 from workbench.models.loading import LoadedModel
 from workbench.models.memo import BatchMemo, batch_key
-from workbench.models.shared_prefix import unsupported
+from workbench.models.shared_prefix import Prefix, unsupported
 
 _KIND = "generate/2"
 _LOGIT_SETTINGS = {
@@ -65,7 +65,7 @@ def generate(
     if not all(prompts):
         raise ValueError("a prompt is empty: begin it with `start_ids`")
     answers: dict[int, Generated] = {}
-    prefix = shared_prefix(prompts)
+    prefix = Prefix(loaded.model, shared_prefix(prompts))
     for batch in batches([len(prompt) for prompt in prompts], batch_size):
         made = _made(loaded, [prompts[index] for index in batch], max_new_tokens, prefix, memo)
         answers.update(zip(batch, made, strict=True))
@@ -75,12 +75,13 @@ def generate(
 
 
 def _made(
-    loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, prefix: list[int], memo: BatchMemo | None
+    loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, prefix: Prefix, memo: BatchMemo | None
 ) -> list[Generated]:
     """A batch from the memo, or computed and kept."""
     if memo is None:
         return _generate_batch(loaded, prompts, max_new_tokens, prefix)
-    key = batch_key(_KIND, prefix=len(prefix), prompts=prompts, max_new_tokens=max_new_tokens, stop=stop_ids(loaded))
+    stops = stop_ids(loaded)
+    key = batch_key(_KIND, prefix=len(prefix.ids), prompts=prompts, max_new_tokens=max_new_tokens, stop=stops)
     if (kept := memo.get(key)) is not None:
         return [Generated(*values) for values in kept]
     made = _generate_batch(loaded, prompts, max_new_tokens, prefix)
@@ -95,6 +96,18 @@ def stop_ids(loaded: LoadedModel) -> list[int]:
     return sorted(token for token in ids if token is not None)
 
 
+def greedy_settings(loaded: LoadedModel, max_new_tokens: int) -> Any:
+    """The `GenerationConfig` with which transformers answers greedily."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stop_ids(loaded) or None,
+        pad_token_id=loaded.tokenizer.pad_token_id,
+    )
+
+
 def left_padded(prompts: Sequence[list[int]], pad: int, device: Any = None) -> tuple[Any, Any]:
     """Ids and attention mask `[prompts, longest]` (int64): answers begin in the same column."""
     import torch
@@ -106,7 +119,7 @@ def left_padded(prompts: Sequence[list[int]], pad: int, device: Any = None) -> t
 
 
 def _generate_batch(
-    loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int, prefix: list[int]
+    loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int, prefix: Prefix
 ) -> list[Generated]:
     """By our own loop where the model's attention is plain, by transformers' where it is not."""
     stops = set(stop_ids(loaded))
@@ -126,13 +139,9 @@ def changed_decoding(model: Any) -> bool:
 
 def _by_transformers(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
     import torch
-    from transformers import GenerationConfig
 
-    pad = loaded.tokenizer.pad_token_id
-    ids, mask = left_padded(prompts, pad, loaded.model.device)
-    settings = GenerationConfig(
-        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_ids(loaded) or None, pad_token_id=pad
-    )
+    ids, mask = left_padded(prompts, loaded.tokenizer.pad_token_id, loaded.model.device)
+    settings = greedy_settings(loaded, max_new_tokens)
     with torch.inference_mode():
         out = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
     rows: list[list[int]] = out[:, ids.shape[1] :].tolist()

@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.models import heads
 from workbench.models.choice_tree import shared_length
-from workbench.models.shared_prefix import prefix_cache
+from workbench.models.shared_prefix import Prefix
 
 _LEAST_PREFIX = 16
 """Tokens that all prompts must share before they are read apart."""
@@ -33,18 +33,18 @@ def shared_prefix(prompts: Sequence[list[int]]) -> list[int]:
 
 
 def greedy_ids(
-    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, ends: Ends, prefix: list[int] | None = None
+    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, ends: Ends, prefix: Prefix | None = None
 ) -> list[list[int]]:
     """The tokens with the highest logits, one after another, until `ends` or the limit; the last token is kept.
 
-    `prefix` is what all `prompts` begin with and is read once.
+    `prefix` is what all `prompts` begin with; it may be the same for many batches and is read by the first.
     """
     import torch
 
-    prefix = prefix or []
+    prefix = prefix or Prefix(model, [])
     answers: list[list[int]] = [[] for _ in prompts]
     with torch.inference_mode():
-        state = _State(model, prefix, [prompt[len(prefix) :] for prompt in prompts])
+        state = _State(model, prefix, [prompt[len(prefix.ids) :] for prompt in prompts])
         alive = list(range(len(prompts)))
         for step in range(max_new_tokens):
             chosen = state.choose()
@@ -63,22 +63,24 @@ def greedy_ids(
 class _State:
     """What the model has read: keys and values, where rows have padding, and the last hidden states."""
 
-    def __init__(self, model: Any, prefix: list[int], prompts: Sequence[list[int]]) -> None:
+    def __init__(self, model: Any, prefix: Prefix, prompts: Sequence[list[int]]) -> None:
         import torch
 
         self._model = model
         device = model.device
         longest = max(map(len, prompts))
+        before = len(prefix.ids)
         ids = torch.zeros((len(prompts), longest), dtype=torch.long)
-        mask = torch.ones((len(prompts), len(prefix) + longest), dtype=torch.long)
+        mask = torch.ones((len(prompts), before + longest), dtype=torch.long)
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, len(prefix) : len(prefix) + longest - len(prompt)] = 0
+            mask[row, before : before + longest - len(prompt)] = 0
         self._cache = _buffers()
-        if prefix:
-            _begin(self._cache, prefix_cache(model, prefix), len(prompts))
+        for layer, (keys, values) in enumerate(prefix.keys_and_values()):  # copied: every row goes on in its own buffer
+            rows = len(prompts)
+            self._cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
         self._mask = mask.to(device)
-        positions = (self._mask.cumsum(-1) - 1).clamp(min=0)[:, len(prefix) :]
+        positions = (self._mask.cumsum(-1) - 1).clamp(min=0)[:, before:]
         self._next = positions[:, -1:] + 1
         self._last = self._hidden(ids.to(device), positions)
 
@@ -156,9 +158,3 @@ def _buffers() -> Any:
             return larger
 
     return Cache(layer_class_to_replicate=_BufferLayer)
-
-
-def _begin(cache: Any, prefix: Any, rows: int) -> None:
-    """Copies a prefix of one row into `rows` rows of an empty cache."""
-    for number, layer in enumerate(prefix.layers):
-        cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)

@@ -16,6 +16,11 @@ _LOGIT_CHANGES = (
     "logits_scaling",
     "lm_head_multiplier",
     "mup_width_multiplier",
+    "logits_mup_width_multiplier",
+    "logits_soft_cap",
+    "output_logit_soft_cap",
+    "output_multiplier",
+    "unpadded_vocab_size",
 )
 """Settings of architectures that change the logits after the head."""
 

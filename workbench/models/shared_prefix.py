@@ -1,7 +1,7 @@
 """Keys and values of a prefix computed once and used by many rows, for models whose attention is plain.
 
-    prefix = prefix_cache(model, ids of the few-shot examples)
-    model(rows, past_key_values=expanded(prefix, 12), ...)      12 rows, each after the examples
+    prefix = Prefix(model, ids of the few-shot examples)
+    model(rows, past_key_values=prefix.rows(12), ...)      12 rows, each after the examples
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ def unsupported(model: Any, longest: int) -> str | None:
         return "it carries a state from token to token"
     if any(getattr(settings, name, None) is not None for name in _STATES):
         return "it carries a state from token to token"
+    if "local" in (getattr(settings, "attention_layers", None) or ()):
+        return "its local attention counts places in the row, not positions"
+    if getattr(settings, "alibi", False):
+        return "its attention takes distances from places in the row, not from positions"
+    if _rescales_positions(settings, longest):
+        return "its position embeddings change with the length of the row"
     window = getattr(settings, "sliding_window", None)
     layered = getattr(settings, "layer_types", None) is not None
     if (layered and "sliding_attention" not in kinds) or not getattr(settings, "use_sliding_window", True):
@@ -40,23 +46,50 @@ def unsupported(model: Any, longest: int) -> str | None:
     return None
 
 
-def prefix_cache(model: Any, ids: list[int]) -> Any:
-    """Keys and values of `ids`, as a cache of one row."""
-    import torch
-    from transformers import DynamicCache
+def _rescales_positions(settings: Any, longest: int) -> bool:
+    """Whether a row of `longest` tokens is beyond the length after which RoPE of this kind turns all positions anew."""
+    ropes = getattr(settings, "rope_parameters", None) or {}
+    for rope in (ropes, *ropes.values()):  # one for all layers, or one by kind of layer
+        if isinstance(rope, dict) and rope.get("rope_type") in ("dynamic", "longrope"):
+            lengths = rope.get("original_max_position_embeddings"), getattr(settings, "max_position_embeddings", None)
+            if longest > min((length for length in lengths if length is not None), default=0):
+                return True
+    return False
 
-    cache = DynamicCache()
-    heads.hidden_states(model, torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
-    return cache
 
+class Prefix:
+    """What rows begin with, read once, when the first of them needs it."""
 
-def expanded(prefix: Any, rows: int) -> Any:
-    """A cache of its own for `rows` rows after the prefix, which itself is neither copied nor changed."""
-    from transformers import DynamicCache
+    def __init__(self, model: Any, ids: list[int]) -> None:
+        self.ids = ids
+        """May be empty: then there is nothing to read."""
+        self._model = model
+        self._cache: Any = None
 
-    cache = DynamicCache()
-    for number, layer in enumerate(prefix.layers):
-        cache.update(layer.keys[:0], layer.values[:0], number)
-        own = cache.layers[number]
-        own.keys, own.values = layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1)
-    return cache
+    def keys_and_values(self) -> list[tuple[Any, Any]]:
+        """Of every layer, `[1, heads, ids, width]`; of none where there is no prefix."""
+        import torch
+        from transformers import DynamicCache
+
+        if not self.ids:
+            return []
+        if self._cache is None:
+            self._cache = DynamicCache()
+            ids = torch.tensor([self.ids], device=self._model.device)
+            with torch.inference_mode():
+                heads.hidden_states(self._model, ids, past_key_values=self._cache, use_cache=True)
+        return [(layer.keys, layer.values) for layer in self._cache.layers]
+
+    def rows(self, count: int) -> Any:
+        """A cache of its own for `count` rows after the prefix, which itself is neither copied nor changed; None where
+        there is no prefix."""
+        from transformers import DynamicCache
+
+        if not self.ids:
+            return None
+        cache = DynamicCache()
+        for number, (keys, values) in enumerate(self.keys_and_values()):
+            cache.update(keys[:0], values[:0], number)
+            own = cache.layers[number]
+            own.keys, own.values = keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1)
+        return cache

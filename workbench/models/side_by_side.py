@@ -24,7 +24,7 @@ from workbench.core.records import Message
 from workbench.models.adapter_files import attached, check_adapter_fits
 from workbench.models.chat import prompt_ids, text_ids
 from workbench.models.full_weights import is_full
-from workbench.models.generate import stop_ids
+from workbench.models.generate import greedy_settings, stop_ids
 from workbench.models.gradient_guard import disable_packed_path
 from workbench.models.loading import LoadedModel, load
 
@@ -120,7 +120,7 @@ def _stream(
     cancelled: Callable[[], bool],
 ) -> Streamed:
     import torch
-    from transformers import GenerationConfig, StoppingCriteriaList
+    from transformers import StoppingCriteriaList
 
     began = time.monotonic()
     stops = stop_ids(loaded)
@@ -132,18 +132,12 @@ def _stream(
             on_text(_decoded(loaded, made))
         return torch.tensor([cancelled()], device=ids.device)
 
-    settings = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=stops or None,
-        pad_token_id=loaded.tokenizer.pad_token_id,
-    )
     ids = torch.tensor([prompt], device=loaded.model.device)
     with torch.inference_mode():
         loaded.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            generation_config=settings,
+            generation_config=greedy_settings(loaded, max_new_tokens),
             stopping_criteria=StoppingCriteriaList([after_token]),
         )
     ended = bool(made) and made[-1] in stops

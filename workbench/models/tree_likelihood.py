@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.models import heads
-from workbench.models.choice_tree import Group, Request, Row, plan
+from workbench.models.choice_tree import Row, plan
+from workbench.models.likelihood import Pair
 from workbench.models.memo import BatchMemo, batch_key
-from workbench.models.shared_prefix import expanded, prefix_cache
+from workbench.models.shared_prefix import Prefix
 
 Score = tuple[float, bool]
 """Log-likelihood in nats, and whether every token is the model's first choice."""
@@ -28,7 +29,7 @@ _LOGIT_ROWS = 256
 
 def tree_log_likelihoods(
     model: Any,
-    requests: Sequence[Request],
+    requests: Sequence[Pair],
     tokens_per_batch: int,
     on_done: Callable[[int], object] | None = None,
     memo: BatchMemo | None = None,
@@ -43,7 +44,7 @@ def tree_log_likelihoods(
             raise ValueError(f"request {number} has an empty context or continuation")
     scores: dict[int, Score] = {}
     for group in plan(requests, tokens_per_batch):
-        prefix = _Prefix(model, group)
+        prefix = Prefix(model, group.prefix)
         for batch in group.batches:
             numbers = [request for row in batch for request in row.requests]
             scores.update(zip(numbers, _scored(model, prefix, batch, requests, memo), strict=True))
@@ -52,25 +53,8 @@ def tree_log_likelihoods(
     return [scores[number] for number in range(len(requests))]
 
 
-class _Prefix:
-    """A group's prefix, read when the first batch needs it."""
-
-    def __init__(self, model: Any, group: Group) -> None:
-        self.ids = group.prefix
-        self._model = model
-        self._cache: Any = None
-
-    def rows(self, count: int) -> Any:
-        """A cache for `count` rows after the prefix; None where there is no prefix."""
-        if not self.ids:
-            return None
-        if self._cache is None:
-            self._cache = prefix_cache(self._model, self.ids)
-        return expanded(self._cache, count)
-
-
 def _scored(
-    model: Any, prefix: _Prefix, batch: list[Row], requests: Sequence[Request], memo: BatchMemo | None
+    model: Any, prefix: Prefix, batch: list[Row], requests: Sequence[Pair], memo: BatchMemo | None
 ) -> list[Score]:
     """Scores of the batch's requests, row by row: from the memo, or computed and kept."""
     import torch
@@ -88,12 +72,12 @@ def _scored(
     return scores
 
 
-def _after(prefix: int, request: Request) -> list[list[int]]:
+def _after(prefix: int, request: Pair) -> list[list[int]]:
     context, continuation = request
     return [context[prefix:], continuation]
 
 
-def _score_batch(model: Any, prefix: _Prefix, batch: list[Row], requests: Sequence[Request]) -> list[Score]:
+def _score_batch(model: Any, prefix: Prefix, batch: list[Row], requests: Sequence[Pair]) -> list[Score]:
     """One forward pass; logits of every node that predicts something, in chunks."""
     import torch
 
@@ -111,7 +95,7 @@ def _score_batch(model: Any, prefix: _Prefix, batch: list[Row], requests: Sequen
     ]
 
 
-def _hidden(model: Any, prefix: _Prefix, batch: list[Row]) -> Any:
+def _hidden(model: Any, prefix: Prefix, batch: list[Row]) -> Any:
     """Last hidden states `[rows, longest row, hidden]`."""
     import torch
 

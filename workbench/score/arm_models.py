@@ -60,8 +60,7 @@ class ArmModels:
     def memo(self) -> ScoreCache:
         """The arm's part of the project's score cache."""
         if self._memo is None:
-            key = arm_key(self.own(), self.adapter_sha256, self._node.arm.system_prompt)
-            self._memo = ScoreCache(Project(self._project).scores, key)
+            self._memo = ScoreCache(Project(self._project).scores, arm_key(self.own(), self.adapter_sha256))
         return self._memo
 
     def damaged_lines(self) -> int:

@@ -57,8 +57,11 @@ def conditions(loaded: LoadedModel) -> dict[str, str]:
     }
 
 
-def arm_key(loaded: LoadedModel, adapter_sha256: str | None, system_prompt: str | None) -> dict[str, Any]:
-    """Everything besides the batch that decides what is computed for it; the number of threads counts as well."""
+def arm_key(loaded: LoadedModel, adapter_sha256: str | None) -> dict[str, Any]:
+    """Everything besides the batch that decides what is computed for it; the number of threads counts as well.
+
+    A system prompt is part of the batch: its tokens stand in the rows that see it.
+    """
     import torch
 
     return {
@@ -66,7 +69,6 @@ def arm_key(loaded: LoadedModel, adapter_sha256: str | None, system_prompt: str 
         "model": loaded.fingerprint,
         "adapter": adapter_sha256,
         "precision": loaded.precision,
-        "system_prompt": system_prompt,
         "threads": torch.get_num_threads(),
         **conditions(loaded),
         **library_versions(_LIBRARIES),

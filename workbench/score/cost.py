@@ -16,7 +16,7 @@ from workbench.core.records import Message
 from workbench.core.suites import Suite, SuiteDocument
 from workbench.core.timing import SuiteTiming
 from workbench.score.scoring import text_field
-from workbench.score.standard import SUBTASK, is_standard, leaves, shots
+from workbench.score.standard import is_standard, leaves, shots
 
 _COUNTED = 100
 """Documents that are tokenized, evenly spread; the others are taken to be like them."""
@@ -135,7 +135,7 @@ def _asked(task: Any, rows: Sequence[dict[str, Any]], count: int) -> Iterable[Re
     """Requests of one of lm-eval's tasks, with its few-shot examples before them."""
     limit = (task.config.generation_kwargs or {}).get("max_gen_toks", _DEFAULT_ANSWER)
     for row in rows:
-        prompt = str(task.fewshot_context({k: v for k, v in row.items() if k != SUBTASK}, num_fewshot=count))
+        prompt = str(task.fewshot_context(row, num_fewshot=count))
         if task.OUTPUT_TYPE == "multiple_choice":
             yield prompt, [f" {choice}" for choice in task.doc_to_choice(row)], 0
         elif task.OUTPUT_TYPE == "generate_until":

@@ -13,12 +13,17 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from workbench.models.memo import BatchMemo, batch_key
+from workbench.models.tree_likelihood import Score
 
-Score = tuple[float, bool]
-
+LONGEST_MADE = 71
+"""Tokens of a request that is made for the check."""
 _REQUESTS = 8
 _TOKENS = 1024
 _CONTEXT, _CONTINUATION = 192, 64
+_MADE = 8
+"""Contexts that are made to follow one beginning, with two continuations each."""
+_BEGINNING = 64
+"""Tokens: times the contexts after the first, well above what `choice_tree` asks of a prefix."""
 _FP32 = (1e-3, 1e-5)
 _HALF = (0.5, 0.05)
 """Largest difference allowed: nats, and more per nat of the log-likelihood itself."""
@@ -35,8 +40,9 @@ def disagreement(
 ) -> str | None:
     """Why `fast` must not be used with `model`; None where it agrees with `stock` on the shortest documents.
 
-    `requests` are lm-eval's: name, context ids, continuation ids. Found once per model, and once per arm where a memo
-    keeps it: a run that goes on after a kill decides as the first one did.
+    Few documents of one suite share too little for a prefix, and choices of one token need no mask, so requests that
+    need both are added. `requests` are lm-eval's: name, context ids, continuation ids. Found once per model, and once
+    per arm where a memo keeps it: a run that goes on after a kill decides as the first one did.
     """
     share = _CHECKED.get(model)
     if share is None:
@@ -50,10 +56,11 @@ def _kept(
     model: Any, requests: Sequence[Any], stock: Callable[..., list[Score]], fast: Callable[..., list[Score]],
     memo: BatchMemo | None,
 ) -> float:  # fmt: skip
-    key = batch_key("fast_check/1")
+    key = batch_key("fast_check/2")
     if memo is not None and (kept := memo.get(key)) is not None:
         return float(kept)
     chosen = _first(requests)
+    chosen += made_requests(chosen, model.get_input_embeddings().num_embeddings)
     share = _share(model, stock(chosen), fast(chosen))
     if memo is not None:
         memo.put(key, share)
@@ -75,6 +82,24 @@ def _first(requests: Sequence[Any]) -> list[Any]:
             break
         chosen.append((None, context, continuation))
     return chosen
+
+
+def made_requests(requests: Sequence[Any], vocabulary: int) -> list[Any]:
+    """Contexts after one beginning, two continuations each: rows after a shared prefix, with branches.
+
+    They are made of the tokens of `requests`, and of the vocabulary's first where those are too few.
+    """
+    own = (token for _, context, continuation in requests for token in context + continuation)
+    pool = list(dict.fromkeys([*own, *range(min(vocabulary, _BEGINNING))]))[:_BEGINNING]
+
+    def tokens(start: int, count: int) -> list[int]:
+        return [pool[place % len(pool)] for place in range(start, start + count)]
+
+    return [
+        (None, tokens(0, _BEGINNING) + tokens(number, 4), tokens(other, 3))
+        for number in range(_MADE)
+        for other in (20, 21)
+    ]
 
 
 def _share(model: Any, expected: Sequence[Score], found: Sequence[Score]) -> float:

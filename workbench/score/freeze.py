@@ -21,6 +21,7 @@ from workbench.core.outputs import ChoiceOutput
 from workbench.core.parts import write_documents, write_model, write_text
 from workbench.core.suites import Documents, Suite, SuiteDocument, read_documents
 from workbench.core.wire import Wire
+from workbench.core.yamlfile import validate
 from workbench.score.scoring import Job
 from workbench.score.suite_new import suite_yaml
 
@@ -147,13 +148,23 @@ def freeze_items(
     """Freezes the candidates in `items` (JSON Lines) to `out`, with the provenance beside it, and returns that.
 
     A suite of that name is written with it if there is none; one that is there stays as it is. `dry_run` writes
-    nothing. The model is loaded at
-    its configured precision. Raises as `freeze`, for unreadable lines, and for a missing model.
+    nothing. The model is loaded at its configured precision. Raises as `freeze`, ConfigErrors for a name that no suite
+    can have, and for unreadable lines and a missing model.
     """
     from workbench.models.loading import load
 
-    documents = Documents(file=items.name)
-    suite = Suite(name=out.stem, kind="regression", role="general", documents=documents, primary_metric="acc")
+    if out.suffix != ".jsonl":
+        raise UsageError(
+            "frozen items are JSON Lines", where=f"--output {out}", next_step=f"-o {out.with_suffix('.jsonl')}"
+        )
+    values = {
+        "name": out.stem,
+        "kind": "regression",
+        "role": "general",
+        "documents": {"file": items.name},
+        "primary_metric": "acc",
+    }
+    suite = validate(values, Suite, file=str(out.with_suffix(".yaml")))
     if not items.is_file():
         raise UsageError("candidates file does not exist", where=str(items))
     candidates = [document.fields for document in read_documents(items, suite)]

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from workbench.core.errors import UsageError
 from workbench.core.suites import Suite
 from workbench.score.metrics.chosen import Chosen, choose, problem, unknown_metric
 from workbench.score.metrics.regex_match import TIMEOUT_S, compiled
+from workbench.score.suggestions import did_you_mean
 
 _KEYS = ("metric_list", "until", "answer_pattern")
 
@@ -35,9 +35,9 @@ def generation_task(suite: Suite) -> GenerationTask:
     where = f"suite {suite.name}"
     for key in suite.task:
         if key not in _KEYS:
-            close = difflib.get_close_matches(key, _KEYS, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"task.{key}: unknown key{meant}; known: {', '.join(_KEYS)}", where=where)
+            raise UsageError(
+                f"task.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}", where=where
+            )
     entries = suite.task.get("metric_list", [{"metric": suite.primary_metric}])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and "metric" in entry for entry in entries):
         raise UsageError("task.metric_list must be a list of mappings with `metric`", where=where)

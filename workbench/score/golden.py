@@ -36,7 +36,7 @@ class GoldenPair:
     prompt: str
     answers: tuple[str, str]
     right: Literal[0, 1]
-    """Position of the right answer in `answers`: half of the pairs each."""
+    """Position of the right answer in `answers`: each in half of the pairs, 0 in one more if their number is odd."""
 
 
 @dataclass(frozen=True, slots=True)

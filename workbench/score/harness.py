@@ -65,7 +65,8 @@ def harness_model(job: Job) -> HFLM:
 
         def _model_call(self, inps: Any, *args: Any, **kwargs: Any) -> Any:
             logits = super()._model_call(inps, *args, **kwargs)
-            self._count(inps.shape[0])
+            if not self.checking:
+                self._count(inps.shape[0])
             return logits
 
         def _model_generate(self, context: Any, *args: Any, **kwargs: Any) -> Any:

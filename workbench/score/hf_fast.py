@@ -23,14 +23,13 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from workbench.models.choice_tree import Request
 from workbench.models.generate import changed_decoding
 from workbench.models.greedy import greedy_ids, shared_prefix
-from workbench.models.likelihood import batches
+from workbench.models.likelihood import Pair, batches
 from workbench.models.memo import BatchMemo, batch_key
-from workbench.models.shared_prefix import unsupported
+from workbench.models.shared_prefix import Prefix, unsupported
 from workbench.models.tree_likelihood import Score, tree_log_likelihoods
-from workbench.score.fast_check import disagreement
+from workbench.score.fast_check import LONGEST_MADE, disagreement
 
 TOKENS_PER_ROW = 256
 """A batch holds this many tokens per row that lm-eval's batch size allows: shorter rows are more of them."""
@@ -41,7 +40,7 @@ _WINDOW = 8
 
 @register_model("hf-fast")
 class FastHFLM(HFLM):  # type: ignore[misc]
-    """lm-eval's `hf` with the same arguments; the softmax is in fp32 unless `softmax_dtype` says otherwise."""
+    """lm-eval's `hf` with the same arguments; `softmax_dtype` is fp32, and any other is left to lm-eval's own code."""
 
     memo: BatchMemo | None = None
     """Finished batches, where the caller keeps some."""
@@ -51,6 +50,8 @@ class FastHFLM(HFLM):  # type: ignore[misc]
     """Told of requests done since the last call."""
     on_generated: Callable[[int], object] = staticmethod(lambda tokens: None)
     """Told of the tokens of every answer, those from the memo too."""
+    checking: bool = False
+    """Whether rows are read for the check alone."""
 
     def __init__(self, pretrained: Any, **options: Any) -> None:
         super().__init__(pretrained, **{"softmax_dtype": "float32", **options})
@@ -97,18 +98,24 @@ class FastHFLM(HFLM):  # type: ignore[misc]
         """Greedy answers by our own loop; whatever is not plain greedy decoding by lm-eval's."""
         groups = _by_settings(requests)
         normal = [normalize_gen_kwargs(settings, self.max_gen_toks) for settings, _ in groups]
-        if not all(map(self._plain_greedy, normal)):
+        prompts: list[list[list[int]]] = []
+        if all(map(self._plain_greedy, normal)):
+            prompts = [
+                [self._prompt(requests[number].args[0], settings["max_gen_toks"]) for number in numbers]
+                for settings, (_, numbers) in zip(normal, groups, strict=True)
+            ]
+        asked = [(None, ids[:-1], ids[-1:]) for own in prompts for ids in own if len(ids) > 1]
+        if not asked or not self._is_fast(self.max_length, asked):
             stock: list[str] = super().generate_until(requests, disable_tqdm)
             return stock
         answers: dict[int, str] = {}
         progress = tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Generating answers")
-        for settings, (_, numbers) in zip(normal, groups, strict=True):
-            until, limit = settings.get("until"), int(settings["max_gen_toks"])
+        for settings, own, (_, numbers) in zip(normal, prompts, groups, strict=True):
+            until, limit = settings.get("until"), settings["max_gen_toks"]
             until = [stop for stop in handle_stop_sequences(until, eos=self._end_text()) if stop]
-            prompts = [self._prompt(requests[number].args[0], limit) for number in numbers]
-            prefix = shared_prefix(prompts)
-            for batch in batches([len(prompt) for prompt in prompts], self._rows_per_batch()):
-                texts = self._answers([prompts[place] for place in batch], prefix, until, limit)
+            prefix = Prefix(self.model, shared_prefix(own))
+            for batch in batches([len(prompt) for prompt in own], self._rows_per_batch()):
+                texts = self._answers([own[place] for place in batch], prefix, until, limit)
                 for place, text in zip(batch, texts, strict=True):
                     answers[numbers[place]] = text
                     self.cache_hook.add_partial("generate_until", requests[numbers[place]].args, text)
@@ -119,11 +126,23 @@ class FastHFLM(HFLM):  # type: ignore[misc]
 
     def _is_fast(self, longest: int, requests: Sequence[Any]) -> bool:
         """Whether the fast way is exact for this model and rows, and agrees with lm-eval's own on a few documents."""
-        if self.backend != "causal" or self.mixed_precision_dtype is not None or unsupported(self.model, longest):
+        import torch
+
+        if (
+            self.backend != "causal"
+            or self.mixed_precision_dtype is not None
+            or self.softmax_dtype is not torch.float32
+            or unsupported(self.model, max(longest, LONGEST_MADE))
+        ):
             return False
 
         def stock(chosen: Sequence[Any]) -> list[Score]:
-            found: list[Score] = super(FastHFLM, self)._loglikelihood_tokens(chosen, True, len(chosen))
+            self.checking = True
+            try:
+                rows = self._rows_per_batch()
+                found: list[Score] = super(FastHFLM, self)._loglikelihood_tokens(chosen, True, rows)
+            finally:
+                self.checking = False
             return found
 
         def fast(chosen: Sequence[Any]) -> list[Score]:
@@ -136,10 +155,10 @@ class FastHFLM(HFLM):  # type: ignore[misc]
             self.warn(reason)
         return reason is None
 
-    def _cut(self, context: list[int], continuation: list[int]) -> Request:
-        """Context and continuation cut on the left as lm-eval cuts them."""
-        most = max(self.max_length + 1 - len(continuation), 1)
-        return context[-most:], continuation
+    def _cut(self, context: list[int], continuation: list[int]) -> Pair:
+        """Context and continuation cut on the left as lm-eval cuts them; AssertionError where lm-eval has one."""
+        assert 0 < len(continuation) <= self.max_length, f"{len(continuation)} tokens to score, of {self.max_length}"
+        return context[-(self.max_length + 1 - len(continuation)) :], continuation
 
     def _rows_per_batch(self) -> int:
         size = self.batch_size
@@ -153,13 +172,10 @@ class FastHFLM(HFLM):  # type: ignore[misc]
             not settings["do_sample"]
             and not others
             and settings["max_gen_toks"] < self.max_length
-            and self.backend == "causal"
-            and self.mixed_precision_dtype is None
             and self.think_end_token is None
             and self.eot_token_id in self._end_ids()
             and not special & set(settings.get("until") or [])
             and not changed_decoding(self.model)
-            and unsupported(self.model, self.max_length) is None
         )
 
     def _end_text(self) -> str:
@@ -177,11 +193,11 @@ class FastHFLM(HFLM):  # type: ignore[misc]
         return prompt
 
     def _answers(
-        self, prompts: list[list[int]], prefix: list[int], until: list[str], max_new_tokens: int
+        self, prompts: list[list[int]], prefix: Prefix, until: list[str], max_new_tokens: int
     ) -> list[str]:
         """A batch of answers, from the memo or computed and kept."""
         key = batch_key(
-            _GENERATION, prefix=len(prefix), prompts=prompts, until=until, max_new_tokens=max_new_tokens
+            _GENERATION, prefix=len(prefix.ids), prompts=prompts, until=until, max_new_tokens=max_new_tokens
         )
         if self.memo is not None and (kept := self.memo.get(key)) is not None:
             return self._told(kept)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from workbench.core.errors import IncompleteError
 from workbench.core.nodes import JudgeNode
 from workbench.core.parts import read_rows, write_model, write_rows
 from workbench.core.rates import wilson
@@ -88,7 +89,7 @@ def run_judge(config: JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
         trust = _same_model(trust, asker)
         told = _told(contests, said)
         judgments = [row for contest, calls in told for row in _judgments(config, asker, contest, calls)]
-        found = _findings(config, told, rated, scale_results(graded, config.before, config.after))
+        found = _findings(config, told, rated, scale_results(graded, config.before, config.after, len(contests)))
         write_rows(ctx.out_dir / "grades.jsonl", graded)
     else:
         planned = 2 * len(contests) * config.judge.repeats
@@ -265,9 +266,15 @@ def _documents(config: JudgeNode, inputs: Inputs, ctx: Context) -> list[SuiteDoc
 
 
 def _contests(config: JudgeNode, inputs: Inputs) -> list[Contest]:
-    """Documents that both arms were asked about, in the order of `before`."""
+    """Every document of the suite, in the order of `before`. IncompleteError for one that only one arm was asked."""
     before, after = (_answers(inputs[f"score:{arm}"], config.suite.name) for arm in (config.before, config.after))
-    return [Contest(before[key], after[key]) for key in before if key in after]
+    if alone := before.keys() ^ after.keys():
+        raise IncompleteError(
+            f"{len(alone)} documents of suite {config.suite.name!r} were put to one arm alone, such as {min(alone)[0]}",
+            where=f"score:{config.before}, score:{config.after}",
+            next_step="score both arms anew",
+        )
+    return [Contest(before[key], after[key]) for key in before]
 
 
 def _answers(artifact: Artifact, suite: str) -> dict[tuple[str, int], Generation]:

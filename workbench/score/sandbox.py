@@ -4,12 +4,14 @@
     run("while True: pass", Limits(seconds=2))         ->  Ran("timeout", "longer than 2 s")
 
 What contains it, on Linux alone: namespaces of its own for users, processes, mounts, network and IPC (`unshare`); every
-mount read-only and without devices, /tmp an empty file system in memory, /proc empty; no capability; a filter of system
-calls that allows neither processes, programs, sockets nor mounts; limits on time, memory, files and threads; an empty
+mount read-only and without devices, /tmp an empty file system in memory, /proc empty; no capability; Landlock, so that
+nothing outside of /tmp opens for writing, named pipes included; a filter of system calls that allows no processes,
+programs, mounts, nor sockets other than pairs of streams; limits on time, memory, files and threads; an empty
 environment. `sandbox_program.py` is the inside.
 
-What does not: the program can read what its user can read (it has no way to send it anywhere, and its output is thrown
-away), and tests that run in the program's own process can be cheated by a program that looks for them.
+What does not: the program can read what its user can read. Its output is thrown away and it writes to no file, pipe or
+socket outside, but somebody who already runs programs on the machine could be signalled, by locks on files or by load.
+And tests that run in the program's own process can be cheated by a program that looks for them.
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ class Limits:
 class Ran:
     """How it ended."""
 
-    verdict: Literal["passed", "failed", "unreadable", "timeout"]
-    """`unreadable`: it is no Python. `failed`: an exception, an exit, or a limit."""
+    verdict: Literal["passed", "failed", "unreadable", "timeout", "unstarted"]
+    """`unreadable`: it is no Python. `failed`: an exception, an exit, or a limit. `unstarted`: the sandbox failed,
+    which says nothing of the program."""
     detail: str
     """The exception's name and the beginning of its message, for people."""
 
@@ -132,7 +135,7 @@ def _verdict(report: bytes, token: str, limits: Limits, *, in_time: bool, compla
             detail = f"longer than {limits.seconds:g} s" if verdict == "timeout" else verdicts[verdict]
             return Ran(verdict, detail[:_SHOWN_CHARS])
     if "started" not in verdicts:
-        return Ran("failed", f"not started: {complaint[-_SHOWN_CHARS:] or 'no reason given'}")
+        return Ran("unstarted", complaint[-_SHOWN_CHARS:] or "no reason given")
     if not in_time:
         return Ran("timeout", f"longer than {limits.seconds:g} s")
     return Ran("failed", "ended without finishing: it exited or broke a limit")

@@ -24,6 +24,8 @@ _AT_RECURSIVE, _MOUNT_SETATTR = 0x8000, 442
 _RDONLY_NOSUID_NODEV = 1 | 2 | 4
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _PR_CAPBSET_DROP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 24, 22, 38
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+_LANDLOCK_WRITE_FILE, _LANDLOCK_PATH_BENEATH = 1 << 1, 1
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION = 0x20080522
 
@@ -31,25 +33,28 @@ _X32_BIT = 0x40000000
 _CLONE_THREAD = 0x10000
 _EPERM, _ENOSYS = 1, 38
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _FILTERED: dict[str, tuple[int, dict[str, int]]] = {
     "x86_64": (0xC000003E, {
-        "clone": 56, "capset": 126, "mount": 165, "umount2": 166, "fork": 57, "vfork": 58, "execve": 59,
-        "execveat": 322, "socket": 41, "connect": 42, "ptrace": 101, "setsid": 112, "setpgid": 109, "prctl": 157,
-        "seccomp": 317, "unshare": 272, "setns": 308, "bpf": 321, "keyctl": 250, "add_key": 248, "request_key": 249,
-        "process_vm_readv": 310, "process_vm_writev": 311, "userfaultfd": 323, "perf_event_open": 298,
+        "clone": 56, "socketpair": 53, "capset": 126, "mount": 165, "umount2": 166, "fork": 57, "vfork": 58,
+        "execve": 59, "execveat": 322, "socket": 41, "connect": 42, "ptrace": 101, "setsid": 112, "setpgid": 109,
+        "prctl": 157, "seccomp": 317, "unshare": 272, "setns": 308, "bpf": 321, "keyctl": 250, "add_key": 248,
+        "request_key": 249, "process_vm_readv": 310, "process_vm_writev": 311, "userfaultfd": 323,
+        "perf_event_open": 298,
     }),
     "aarch64": (0xC00000B7, {
-        "clone": 220, "capset": 91, "mount": 40, "umount2": 39, "execve": 221, "execveat": 281, "socket": 198,
-        "connect": 203, "ptrace": 117, "setsid": 157, "setpgid": 154, "prctl": 167, "seccomp": 277, "unshare": 97,
-        "setns": 268, "bpf": 280, "keyctl": 219, "add_key": 217, "request_key": 218, "process_vm_readv": 270,
-        "process_vm_writev": 271, "userfaultfd": 282, "perf_event_open": 241,
+        "clone": 220, "socketpair": 199, "capset": 91, "mount": 40, "umount2": 39, "execve": 221, "execveat": 281,
+        "socket": 198, "connect": 203, "ptrace": 117, "setsid": 157, "setpgid": 154, "prctl": 167, "seccomp": 277,
+        "unshare": 97, "setns": 268, "bpf": 280, "keyctl": 219, "add_key": 217, "request_key": 218,
+        "process_vm_readv": 270, "process_vm_writev": 271, "userfaultfd": 282, "perf_event_open": 241,
     }),
 }  # fmt: skip
-"""By machine: its number, and the system calls that are refused (`clone` only where it makes a process)."""
+"""By machine: its number, and the system calls that are refused (`clone` only where it makes a process, `socketpair`
+unless both ends are a stream: those of a datagram pair can send to any socket that is a file)."""
 _EVERYWHERE = {"io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430, "mount_setattr": 442}
 """Refused system calls that have the same number on every machine."""
 _CLONE3 = 435
+_SOCK_TYPE, _SOCK_STREAM = 0xF, 1
 
 
 class _Attributes(ctypes.Structure):
@@ -107,11 +112,23 @@ def _drop_capabilities() -> None:
     _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
 
 
+def _write_below(path: str) -> None:
+    """Opens nothing outside of `path` for writing from now on: a read-only mount leaves its named pipes writable."""
+    rules = _LIBC.syscall(_LANDLOCK_CREATE, struct.pack("Q", _LANDLOCK_WRITE_FILE), 8, 0)
+    _checked(rules, "Landlock")
+    below = os.open(path, os.O_PATH)
+    rule = struct.pack("=Qi", _LANDLOCK_WRITE_FILE, below)
+    _checked(_LIBC.syscall(_LANDLOCK_ADD, rules, _LANDLOCK_PATH_BENEATH, rule, 0), "Landlock's rule")
+    _checked(_LIBC.syscall(_LANDLOCK_RESTRICT, rules, 0), "Landlock's restriction")
+    os.close(below)
+    os.close(rules)
+
+
 def _refuse_system_calls() -> None:
-    """A filter in classic BPF over `struct seccomp_data` (number at 0, machine at 4, first argument at 16)."""
+    """A filter in classic BPF over `struct seccomp_data` (number at 0, machine at 4, arguments from 16, each of 8)."""
     machine, refused = _FILTERED[platform.machine()]
     refused = {**refused, **_EVERYWHERE}
-    clone = refused.pop("clone")
+    clone, socketpair = refused.pop("clone"), refused.pop("socketpair")
     code = [
         (_LOAD, 0, 0, 4),
         (_JUMP_EQUAL, 1, 0, machine),
@@ -125,6 +142,12 @@ def _refuse_system_calls() -> None:
     for number in refused.values():
         code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | _EPERM)]
     code += [
+        (_JUMP_EQUAL, 0, 5, socketpair),
+        (_LOAD, 0, 0, 24),
+        (_AND, 0, 0, _SOCK_TYPE),
+        (_JUMP_EQUAL, 1, 0, _SOCK_STREAM),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_RETURN, 0, 0, _ALLOW),
         (_JUMP_EQUAL, 0, 3, clone),
         (_LOAD, 0, 0, 16),
         (_JUMP_BITS, 1, 0, _CLONE_THREAD),
@@ -170,6 +193,7 @@ def main() -> None:
     _close_files(given["disk_bytes"])
     _limit(given)
     _drop_capabilities()
+    _write_below("/tmp")
     _refuse_system_calls()
     for stream in (0, 1, 2):
         os.dup2(silent, stream)

@@ -31,7 +31,7 @@ def run(config: ScoreNode | JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
-    """Hashes of suite files, weights and a named adapter; UsageError, before anything runs, for a bad suite."""
+    """Hashes of suite files, weights (a base's too) and a named adapter; UsageError, before any run, for bad suites."""
     from workbench.endpoints.client import endpoint_external
     from workbench.models.refs import model_fingerprint, resolve
     from workbench.score.arm import check_suites, named_adapter
@@ -44,6 +44,9 @@ def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
         ratings = ratings_external(config.judge, project)
         return hashes | ratings | endpoint_external(config.endpoint, config.model, project)
     hashes[f"model:{config.model.ref}"] = model_fingerprint(resolve(config.model.ref, config.model.revision, project))
+    if config.base is not None:
+        base = model_fingerprint(resolve(config.base.ref, config.base.revision, project))
+        hashes[f"base:{config.base.ref}"] = base
     if config.arm.adapter not in (None, "train", "sham"):
         assert config.arm.adapter is not None
         hashes[f"adapter:{config.arm.adapter}"] = tree_sha256(

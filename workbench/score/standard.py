@@ -14,7 +14,6 @@ name under `subtask`.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import yaml
 
 from workbench.core.errors import PrerequisiteError, UsageError
 from workbench.core.suites import Suite
+from workbench.score.suggestions import did_you_mean
 
 FOLDERS = (
     "arc", "bbh", "commonsense_qa", "drop", "gsm8k", "hellaswag", "hendrycks_math", "ifeval", "minerva_math",
@@ -38,6 +38,8 @@ SUBTASK = "subtask"
 """Document field with the name of the part that a document belongs to."""
 _KEYS = ("standard", "num_fewshot", "filter_list")
 _DEFAULT_METRICS = {"multiple_choice": ("acc", "acc_norm"), "generate_until": ("exact_match",)}
+_UNSCALED = ("_max", "_diff")
+"""Endings of TruthfulQA's metrics that are no shares: similarities up to 100, and differences of two."""
 _GROUP_ENTRY = "group"
 
 
@@ -76,7 +78,8 @@ class StandardTask:
         listed = self.settings.get("metric_list")
         if listed is None:
             return _DEFAULT_METRICS[self.settings["output_type"]]
-        return tuple(entry["metric"] for entry in listed if entry.get("aggregation", "mean") == "mean")
+        averaged = [entry["metric"] for entry in listed if entry.get("aggregation", "mean") == "mean"]
+        return tuple(metric for metric in averaged if not metric.endswith(_UNSCALED))
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -98,14 +101,29 @@ def leaves(name: str, subset: Sequence[str] = ()) -> list[StandardTask]:
     index = _index()
     wanted = ALIASES.get(name, name)
     if wanted not in index:
-        close = difflib.get_close_matches(name, [*index, *ALIASES], n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_top_names(index))}"
-        raise UsageError(f"no standard task {name!r}; {hint}", where="standard")
+        hint = did_you_mean(name, [*index, *ALIASES]) or f"; known: {', '.join(_top_names(index))}"
+        raise UsageError(f"no standard task {name!r}{hint}", where="standard")
     found = [_task(leaf, index) for leaf in dict.fromkeys(_expanded(wanted, index))]
-    chosen = found if not subset else [_part(part, wanted, found) for part in dict.fromkeys(subset)]
+    chosen = found if not subset else [part_of(part, name, found, "--subset") for part in dict.fromkeys(subset)]
     for task in chosen:
         _refuse_unfit(task)
     return chosen
+
+
+def part_of(part: str, group: str, found: Sequence[StandardTask], where: str) -> StandardTask:
+    """The one task of the group's that `part` names, with the group's name before it or without.
+
+    `algebra` of `math` is `hendrycks_math_algebra`, not `hendrycks_math_intermediate_algebra`. UsageError if none is
+    called so, or several are."""
+    exact = [task for task in found if task.name in (part, f"{ALIASES.get(group, group)}_{part}")]
+    meant = exact or [task for task in found if task.name.endswith(f"_{part}")]
+    if len(meant) == 1:
+        return meant[0]
+    names = [task.name for task in meant or found]
+    if meant:
+        raise UsageError(f"{part!r} could be several parts of {group}: {', '.join(names)}", where=where)
+    hint = did_you_mean(part, names, cutoff=0.4) or f"; parts: {', '.join(names)}"
+    raise UsageError(f"{group} has no part {part!r}{hint}", where=where)
 
 
 def shots(suite: Suite, task: StandardTask) -> int:
@@ -184,16 +202,6 @@ def _refuse_unfit(task: StandardTask) -> None:
         problem = "has no metric with one number per document"
     if problem is not None:
         raise UsageError(f"{task.name} {problem}, which suites cannot score", where="standard")
-
-
-def _part(part: str, group: str, found: list[StandardTask]) -> StandardTask:
-    for task in found:
-        if task.name == part or task.name.endswith(f"_{part}"):
-            return task
-    names = [task.name for task in found]
-    close = difflib.get_close_matches(part, names, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}?" if close else f"parts: {', '.join(names)}"
-    raise UsageError(f"{group} has no part {part!r}; {hint}", where="--subset")
 
 
 @cache

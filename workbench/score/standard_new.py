@@ -22,11 +22,11 @@ from workbench.core.parts import write_model
 from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 from workbench.core.yamlfile import validate
-from workbench.score.standard import SUBTASK, StandardTask, check_standard, leaves
+from workbench.score.standard import SUBTASK, StandardTask, check_standard, leaves, part_of
 from workbench.score.standard_task import Row, by_subtask, quiet, standard_task
 from workbench.score.suite_new import NewSuite, detectable_margin, refuse_existing
 
-_PREFERRED = ("acc_norm", "f1")
+_PREFERRED = ("acc_norm", "f1", "bleu_acc")
 """Metrics that decide where a task has them, as in the tables that are published."""
 _LOOKED_AT = 20
 _LEAST_CHARS = 20
@@ -202,7 +202,7 @@ def _is_choice(loaded: Any) -> bool:
 
 def _from_files(tasks: list[StandardTask], request: Request, *, drawn: bool) -> _Fetched:
     assert request.documents is not None
-    rows = list(_rows_of(request.documents, tasks, request.limit, several=len(leaves(request.task)) > 1))
+    rows = list(_rows_of(request.documents, tasks, request.limit, request.task))
     if not rows:
         raise IncompleteError(f"no rows of {request.task}", where=str(request.documents))
     if not drawn:
@@ -213,27 +213,37 @@ def _from_files(tasks: list[StandardTask], request: Request, *, drawn: bool) -> 
             where="--fewshot-documents",
             next_step=f"give the {tasks[0].fewshot_split} rows as --fewshot-documents FILE.jsonl, or --fewshot 0",
         )
-    return _Fetched(rows, list(_rows_of(request.examples, tasks, None, several=len(leaves(request.task)) > 1)))
+    return _Fetched(rows, list(_rows_of(request.examples, tasks, None, request.task)))
 
 
-def _rows_of(path: Path, tasks: Sequence[StandardTask], limit: int | None, *, several: bool) -> Iterator[Row]:
+def _rows_of(path: Path, tasks: Sequence[StandardTask], limit: int | None, group: str) -> Iterator[Row]:
     """Rows of a file; of a folder, those of the files that are called like parts of the task, marked with the part."""
     if path.is_dir():
+        files = _files_of(path, group)
         for task in tasks:
-            found = [file for file in sorted(path.iterdir()) if file.suffix in _ENDINGS and _names(task, file.stem)]
-            for file in found[:1]:
-                yield from ({**row, SUBTASK: task.name} for row in _read(file)[:limit])
+            if task.name in files:
+                yield from ({**row, SUBTASK: task.name} for row in _read(files[task.name])[:limit])
         return
     rows = _read(path)
-    if not several:
+    if len(leaves(group)) == 1:
         yield from rows[:limit]
         return
     for task in tasks:
         yield from [row for row in rows if row.get(SUBTASK) == task.name][:limit]
 
 
-def _names(task: StandardTask, stem: str) -> bool:
-    return task.name == stem or task.name.endswith(f"_{stem}")
+def _files_of(folder: Path, group: str) -> dict[str, Path]:
+    """The folder's file of each part, by the part's task; UsageError for a file of no part, or a second one of a part.
+    """
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in _ENDINGS:
+            continue
+        name = part_of(file.stem, group, leaves(group), str(file)).name
+        if name in found:
+            raise UsageError(f"is for {name}, and so is {found[name].name}", where=str(file), next_step="keep one")
+        found[name] = file
+    return found
 
 
 def _read(path: Path) -> list[Row]:

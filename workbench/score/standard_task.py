@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from workbench.core.errors import IncompleteError, PrerequisiteError
+from workbench.score.bounded_filters import bound
 from workbench.score.standard import SUBTASK, StandardTask
 
-_FEWSHOT_SEED = 1234
+FEWSHOT_SEED = 1234
 """lm-eval's own default, so that examples are those of its command line."""
 Row = dict[str, Any]
 
@@ -79,7 +80,8 @@ def standard_task(task: StandardTask, rows: Sequence[Row], examples: Sequence[Ro
         ) from None
     if len(documents) != len(rows):
         raise IncompleteError(f"{task.name} keeps {len(documents)} of {len(rows)} documents, so they cannot be told")
-    loaded.set_fewshot_seed(seed=_FEWSHOT_SEED)
+    loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
+    bound(loaded)
     _check_documents(task, loaded, documents)
     return loaded
 

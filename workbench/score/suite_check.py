@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench.core.errors import WorkbenchError
+from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.fingerprints import file_sha256
 from workbench.core.parts import read_model
 from workbench.core.suites import Suite, SuiteDocument
@@ -60,11 +60,10 @@ def findings(
     return found
 
 
-def chance_of(documents: Iterable[SuiteDocument]) -> float | None:
+def chance_of(documents: Sequence[SuiteDocument]) -> float | None:
     """Accuracy of guessing: mean of one over the number of choices; None unless every document has `choices`."""
     counts = [len(choices) for one in documents if isinstance(choices := one.fields.get("choices"), list) and choices]
-    total = sum(1 for _ in documents)
-    return sum(1 / count for count in counts) / total if counts and len(counts) == total else None
+    return sum(1 / count for count in counts) / len(counts) if counts and len(counts) == len(documents) else None
 
 
 def level_findings(value: float, n: int, chance: float | None) -> Iterator[Finding]:
@@ -135,9 +134,15 @@ def _unfit(
         yield from _unfit_standard(suite, documents, examples)
         return
     from workbench.score.kinds.lm_eval import readable_documents
-    from workbench.score.tasks import task_settings
+    from workbench.score.tasks import own_metrics, task_settings
 
-    _, problems = readable_documents(suite, task_settings(suite), list(documents))
+    settings = task_settings(suite)
+    _, problems = readable_documents(suite, settings, list(documents))
+    if settings["output_type"] == "generate_until":
+        for chosen in own_metrics(suite):
+            for one in documents:
+                if fault := chosen.metric.problem(one.fields, chosen.settings):
+                    problems.setdefault(one.doc_id, fault)
     yield from _cannot_be_scored(documents, problems)
 
 
@@ -164,7 +169,7 @@ def _unfit_standard(
         for task in tasks:
             if task.name in rows:
                 standard_task(task, rows[task.name], drawn.get(task.name, []), shots(suite, task))
-    except WorkbenchError as error:
+    except (UsageError, IncompleteError) as error:
         yield Finding(level="error", text=error.problem)
 
 

@@ -91,8 +91,8 @@ def from_rows(
     refuse_existing(name, suites_dir)
     if kind is not None and kind not in KINDS:
         raise UsageError(f"kind {kind!r} cannot be made from rows; known: {', '.join(KINDS)}", where="--kind")
-    rows = [_plain_chat(row) for row in _read(file, limit)]
     notes: list[str] = []
+    rows = _whole_instructions([_plain_chat(row) for row in _read(file, limit)], notes)
     chosen = kind or _kind(rows, notes, file)
     made = _RENAMERS[chosen](rows, notes, file)
     metric = metric or _METRICS.get(chosen) or _generation_metric(made, notes)
@@ -121,8 +121,8 @@ def from_rows(
 
 def refuse_existing(name: str, suites_dir: Path) -> None:
     """UsageError if anything that the suite would write is there already."""
-    for path in (suites_dir / f"{name}.yaml", suites_dir / f"{name}.jsonl"):
-        if path.exists():
+    for ending in ("yaml", "jsonl", "fewshot.jsonl", "provenance.json"):
+        if (path := suites_dir / f"{name}.{ending}").exists():
             raise UsageError(f"{path} exists", where=f"suite {name}", next_step="choose another name, or remove it")
 
 
@@ -175,6 +175,24 @@ def _plain_chat(row: Row) -> Row:
     return {**rest, **({"prompt": asked[0]} if asked else {}), **({"answer": said[-1]} if said else {})}
 
 
+def _whole_instructions(rows: list[Row], notes: list[str]) -> list[Row]:
+    """Alpaca's rows with what is to be done and what it is to be done with in one text, as they were trained on."""
+
+    def whole(row: Row) -> Row:
+        instruction, given = row.get("instruction"), row.get("input")
+        if not isinstance(instruction, str) or not isinstance(given, str) or not instruction.strip():
+            return row
+        rest = {name: value for name, value in row.items() if name != "input"}
+        return {**rest, "instruction": f"{instruction}\n{given}" if given.strip() else instruction}
+
+    if _source(rows, "question") not in ("input", "instruction"):
+        return rows
+    made = [whole(row) for row in rows]
+    if made != rows:
+        notes.append("`instruction` and `input` are read as one text")
+    return made
+
+
 def _kind(rows: list[Row], notes: list[str], file: Path) -> str:
     """The first kind that most rows fit."""
     has = {name: _source(rows, name) for name in _NAMES}
@@ -218,8 +236,8 @@ def _renamed(
     made = [dict(row) for row in rows]
     taken: set[str] = set()
     for ours, key in wanted.items():
-        theirs = next((name for name in [_source(rows, key)] if name not in taken), None)
-        if theirs is None:
+        theirs = _source(rows, key)
+        if theirs is None or theirs in taken:
             if ours in optional:
                 continue
             raise UsageError(
@@ -271,7 +289,7 @@ def _right_choice(answer: Any, choices: Any, labels: Sequence[Any]) -> int | Non
         return choices.index(answer)
     if isinstance(answer, str) and len(answer) == 1 and answer.isalpha():
         answer = ord(answer.upper()) - ord("A")
-    elif isinstance(answer, str) and answer.isdigit():
+    elif isinstance(answer, str) and answer.isdecimal():
         answer = int(answer)
     whole = isinstance(answer, int) and not isinstance(answer, bool)
     return answer if whole and 0 <= answer < len(choices) else None
@@ -315,7 +333,7 @@ def _generation_metric(rows: list[Row], notes: list[str]) -> str:
     """How short answers are compared: as numbers where they are numbers, else exactly."""
     answers = [answer for row in rows for answer in _texts(row["answer"])]
     digits = [answer.replace(",", "").replace(".", "").lstrip("-") for answer in answers]
-    numbers = bool(digits) and all(text.isdigit() for text in digits)
+    numbers = bool(digits) and all(text.isdecimal() for text in digits)
     metric = "numeric" if numbers else "exact_match"
     notes.append(f"metric {metric}: right answers are {'numbers' if numbers else 'short texts'}")
     return metric

@@ -9,7 +9,7 @@ What would run code, need the network or give no number per document is refused.
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +17,10 @@ from workbench.core.errors import UsageError
 from workbench.core.suites import Suite
 from workbench.score.generation_task import generation_task
 from workbench.score.metrics.chosen import Chosen, choose, unknown_metric
+from workbench.score.metrics.regex_match import compiled
 from workbench.score.metrics.registry import METRICS
 from workbench.score.standard import check_standard, is_standard
+from workbench.score.suggestions import did_you_mean
 
 DOCUMENT_METRICS: dict[str, tuple[str, ...]] = {
     "multiple_choice": ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match"),
@@ -86,7 +88,7 @@ def task_settings(suite: Suite) -> dict[str, Any]:
     _check_keys(suite)
     settings = {**_CHOICE_TEMPLATE, **suite.task} if _is_choice(suite) else dict(suite.task)
     output_type = settings.get("output_type")
-    if output_type not in DOCUMENT_METRICS:
+    if not isinstance(output_type, str) or output_type not in DOCUMENT_METRICS:
         raise UsageError(
             f"task.output_type {output_type!r} is not supported; known: {', '.join(DOCUMENT_METRICS)}",
             where=_where(suite),
@@ -136,7 +138,7 @@ def _check_keys(suite: Suite) -> None:
                 next_step="name the documents under `documents`",
             )
         if key not in _KEYS:
-            raise UsageError(f"task.{key}: unknown key{_did_you_mean(key, _KEYS)}", where=_where(suite))
+            raise UsageError(f"task.{key}: unknown key{did_you_mean(key, _KEYS)}", where=_where(suite))
     for place, text in _texts(suite.task, "task"):
         if text.lstrip().startswith("!function"):
             raise UsageError(
@@ -162,7 +164,7 @@ def _metrics(suite: Suite, output_type: str, given: Any) -> list[dict[str, Any]]
         for key in entry:
             if key not in _METRIC_KEYS:
                 raise UsageError(
-                    f"task.metric_list: unknown key {key!r}{_did_you_mean(key, _METRIC_KEYS)}", where=_where(suite)
+                    f"task.metric_list: unknown key {key!r}{did_you_mean(key, _METRIC_KEYS)}", where=_where(suite)
                 )
         metrics.append({**entry, "aggregation": "mean", "higher_is_better": True})
     if suite.primary_metric not in (asked := [entry["metric"] for entry in given]):
@@ -194,11 +196,26 @@ def _check_filters(suite: Suite, filters: Any) -> None:
                     f"task.filter_list {entry['name']}: unknown filter {function!r}; known: {', '.join(_FILTERS)}",
                     where=_where(suite),
                 )
+        for step in steps:
+            _check_pattern(suite, entry["name"], step.get("regex_pattern"))
         if functions[-1] != "take_first":
             raise UsageError(
                 f"task.filter_list {entry['name']}: the last filter must be take_first: one answer per document",
                 where=_where(suite),
             )
+
+
+def _check_pattern(suite: Suite, name: str, pattern: Any) -> None:
+    """A filter's pattern must be one for lm-eval, which compiles it, and for the bounded search in its place."""
+    if pattern is None:
+        return
+    if not isinstance(pattern, str):
+        raise UsageError(f"task.filter_list {name}: regex_pattern {pattern!r} is no text", where=_where(suite))
+    try:
+        compiled(pattern)
+        re.compile(pattern)
+    except (ValueError, re.error, OverflowError, RecursionError) as error:
+        raise UsageError(f"task.filter_list {name}: regex_pattern: {error}", where=_where(suite)) from None
 
 
 def _check_fewshot(suite: Suite, settings: dict[str, Any]) -> None:
@@ -209,7 +226,7 @@ def _check_fewshot(suite: Suite, settings: dict[str, Any]) -> None:
         for key in fewshot:
             if key not in _FEWSHOT_KEYS:
                 raise UsageError(
-                    f"task.fewshot_config: unknown key {key!r}{_did_you_mean(key, _FEWSHOT_KEYS)}", where=_where(suite)
+                    f"task.fewshot_config: unknown key {key!r}{did_you_mean(key, _FEWSHOT_KEYS)}", where=_where(suite)
                 )
     shots = settings["num_fewshot"]
     if shots and not (fewshot or {}).get("samples"):
@@ -218,11 +235,6 @@ def _check_fewshot(suite: Suite, settings: dict[str, Any]) -> None:
             where=_where(suite),
             next_step="write them under task.fewshot_config.samples: documents as examples would give answers away",
         )
-
-
-def _did_you_mean(name: str, known: tuple[str, ...] | list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _where(suite: Suite) -> str:

@@ -53,11 +53,12 @@ def serve(
     settings = _config(project, None, []).model
     if model is not None:
         settings = settings.model_copy(update={"ref": model, "revision": None})
+    made = None
     if token == "new":
         # 5 ms: only who asks for a token pays for it
         import secrets
 
-        token = secrets.token_urlsafe(24)
+        token = made = secrets.token_urlsafe(24)
     endpoint = InProcessEndpoint(
         EndpointConfig(kind="in_process"), settings, project.root, responses_dir(project.root)
     )
@@ -67,9 +68,9 @@ def serve(
         endpoint.load()
         address = f"http://{f'[{host}]' if ':' in host else host}:{server.server_address[1]}/v1"
         if json:
-            output.print_json({"base_url": address, "model": name, "token": token})
+            output.print_json({"base_url": address, "model": name, "token": made})
         else:
-            output.print_text(f"base_url: {address}\nmodel: {name}" + (f"\ntoken: {token}" if token else ""))
+            output.print_text(f"base_url: {address}\nmodel: {name}" + (f"\ntoken: {made}" if made else ""))
         output.flush()
         server.serve_forever()
 

@@ -124,7 +124,7 @@ def freeze(
     context: typer.Context,
     items: Annotated[Path, typer.Argument(help="Candidate items (JSON Lines with question, choices, answer).")],
     out: Annotated[Path, typer.Option("-o", "--output", help="Frozen items go here, NAME.yaml beside it if new.")],
-    margin: Annotated[float, typer.Option("--margin", help="Least log-likelihood margin, in nats.")] = 0.5,
+    margin: Annotated[float, typer.Option("--margin", min=0, help="Least log-likelihood margin, in nats.")] = 0.5,
     must_pass: Annotated[
         float | None, typer.Option("--must-pass", help="Margin in nats from which an item may never fail.")
     ] = None,
@@ -166,11 +166,9 @@ def freeze(
 
 
 def _suites_dir(project: Project) -> Path:
-    """Where the project keeps its suites."""
-    from workbench.loop.settings import PROJECT_FILE, load_config
+    from workbench.loop.settings import suites_dir
 
-    file = project.root / PROJECT_FILE
-    return project.root / (load_config(file).suites_dir if file.is_file() else "evals")
+    return project.root / suites_dir(project)
 
 
 def _tell_new(made: NewSuite, directory: Path, *, dry_run: bool, json: bool) -> None:

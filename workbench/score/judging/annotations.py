@@ -93,11 +93,11 @@ def read_annotations(path: Path) -> list[Vote] | list[Mark]:
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not path.is_file():
         raise UsageError("there is no such file", where=str(path))
-    text = path.read_bytes().decode("utf-8", "replace")
+    text = path.read_bytes().decode("utf-8-sig", "replace")
     if text.lstrip()[:1] == "[":
         try:
             rows = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise IncompleteError(f"is no JSON list: {error}", where=str(path)) from None
         numbered = ((f"{path}, entry {number}", row) for number, row in enumerate(rows, start=1))
     else:
@@ -112,7 +112,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _object(line: str, place: str) -> Any:
     try:
         return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise IncompleteError(f"is no JSON: {error}", where=place) from None
 
 

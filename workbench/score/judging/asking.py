@@ -75,8 +75,11 @@ class Asker:
 
     def answers(self, requests: Sequence[ChatRequest], what: str) -> Sequence[Answer]:
         """Answers in the order of the requests; the models that gave them are noted under `what`."""
-        answers = self.judge.chat(
-            requests, lambda done: self.ctx.progress(done, len(requests), "calls", what), self.ctx.cancelled
+        # every answer is read from the disk when it is looked at, which is done more than once
+        answers = list(
+            self.judge.chat(
+                requests, lambda done: self.ctx.progress(done, len(requests), "calls", what), self.ctx.cancelled
+            )
         )
         refuse_outage(answers, where=self.judge.name)
         served = {answer.model for answer in answers if isinstance(answer, Reply) and answer.model is not None}

@@ -41,9 +41,10 @@ def grades(asker: Asker, generations: Sequence[Generation], scales: Sequence[str
     return [_grade(asker, task, found, soft) for task, found, soft in zip(tasks, read, softened, strict=True)]
 
 
-def scale_results(found: Sequence[Grade], before: str, after: str) -> tuple[ScaleResult, ...]:
+def scale_results(found: Sequence[Grade], before: str, after: str, documents: int) -> tuple[ScaleResult, ...]:
     """Means of both arms per scale and their paired difference, over documents; a document's turns and repeats are
-    averaged. Nothing for a scale on which no document has grades in both arms."""
+    averaged. Of `documents` that both arms were asked about, those without a grade in both have failed. Nothing for a
+    scale on which no document has one."""
     results = []
     for name in dict.fromkeys(grade.scale for grade in found):
         of_scale = [grade for grade in found if grade.scale == name]
@@ -52,7 +53,6 @@ def scale_results(found: Sequence[Grade], before: str, after: str) -> tuple[Scal
         if not shared:
             continue
         highest = SCALES[name].highest
-        documents = {(grade.doc_hash, grade.occurrence) for grade in of_scale}
         results.append(
             ScaleResult(
                 scale=name,
@@ -61,7 +61,7 @@ def scale_results(found: Sequence[Grade], before: str, after: str) -> tuple[Scal
                 after=mean_interval([new[key] for key in shared], 1, highest),
                 gain=mean_interval([new[key] - old[key] for key in shared], 1 - highest, highest - 1),
                 n=len(shared),
-                failed=len(documents) - len(shared),
+                failed=documents - len(shared),
                 soft=any(grade.soft for grade in of_scale),
             )
         )

@@ -98,11 +98,14 @@ def mark(*texts: str) -> str:
 
 
 def read_opinion(answer: Answer) -> Opinion:
-    """The verdict in an answer: from the probabilities of A and B where there are any, else from the words."""
+    """The verdict in an answer: from the probabilities of A and B where there are any, else from the words of a
+    reply that came to its end."""
     if isinstance(answer, CallFailed):
         return Opinion(None, error=f"{answer.reason}: {answer.message}", failed=answer.reason)
     if answer.first_token_logprobs:
         return _from_logprobs(answer, answer.first_token_logprobs)
+    if answer.finish_reason == "length":
+        return Opinion(None, raw=answer.text, error="the reply was cut off before its end", model=answer.model)
     found = _VERDICT.fullmatch(answer.text) if len(answer.text) <= _LONGEST_VERDICT else None
     if found is None:
         return Opinion(None, raw=answer.text, error="the reply is neither A nor B", model=answer.model)

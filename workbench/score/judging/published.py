@@ -122,13 +122,14 @@ def summarise_votes(votes: Sequence[Vote], people: Sequence[Vote] = (), seed: in
     for vote in votes:
         group = groups.setdefault(frozenset(vote.models), [])
         group.append(vote if not group or group[0].models == vote.models else vote.swapped())
+    judges = tuple(sorted({vote.judge for vote in votes if vote.judge}))
     return PublishedJudgments(
         rows=len(votes),
         failed=sum(vote.preference is None for vote in votes),
-        judges=tuple(sorted({vote.judge for vote in votes if vote.judge})),
+        judges=judges,
         pairs=tuple(_pair(group) for group in groups.values()),
         models=_models(votes),
-        among_judges=alpha_interval(list(_by_contest(votes).values()), seed),
+        among_judges=alpha_interval(list(_by_contest(votes).values()), seed) if len(judges) > 1 else None,
         people=_people(votes, people, seed) if people else None,
     )
 

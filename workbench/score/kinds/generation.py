@@ -12,7 +12,7 @@ from workbench.core.records import ScoreRow
 from workbench.score.answering import Answer, answer
 from workbench.score.generation_task import GenerationTask, generation_task, read_answer, references
 from workbench.score.metrics.chosen import measure
-from workbench.score.metrics.metric import Answered
+from workbench.score.metrics.metric import Answered, Reading
 from workbench.score.metrics.regex_match import TIMEOUT_S
 from workbench.score.scoring import Job, Scored, score_row, text_field
 
@@ -21,32 +21,31 @@ def score(job: Job) -> Scored:
     """One row per document and metric; one without a usable prompt or right answer is a row with an error."""
     task = generation_task(job.suite)
     answers = answer(job)
-    fields = [document.fields for document in job.documents]
     read = [_read(task, given) for given in answers]
     answered = [
-        Answered(text or "", references(own), own, read=text is not None)
-        for (text, _), own in zip(read, fields, strict=True)
+        Answered(text or "", references(document.fields), document.fields, read=text is not None)
+        for (text, fault), document in zip(read, job.documents, strict=True)
+        if fault is None
     ]
     rows: list[ScoreRow] = []
     corpus: dict[str, float] = {}
     for chosen in task.metrics:
         measured = measure(chosen, answered)
         corpus |= measured.corpus
-        for document, given, (_, fault), reading in zip(
-            job.documents, answers, read, measured.readings, strict=True
-        ):
-            error = fault or reading.error
+        measured_readings = iter(measured.readings)
+        for document, given, (_, fault) in zip(job.documents, answers, read, strict=True):
+            reading = next(measured_readings) if fault is None else Reading(None, error=fault)
             rows.append(
                 score_row(
                     job,
                     document,
                     metric=chosen.metric.name,
-                    value=None if error else reading.value,
+                    value=reading.value,
                     parsed=reading.parsed,
                     prompt=text_field(document.fields, "prompt") or "",
                     target=next(iter(references(document.fields)), ""),
                     output=given.text,
-                    error=error,
+                    error=reading.error,
                 )
             )
     return Scored(rows=rows, corpus=corpus)

@@ -22,10 +22,9 @@ from workbench.score.harness import harness_model
 from workbench.score.metrics.chosen import measure
 from workbench.score.metrics.metric import Answered, Reading
 from workbench.score.scoring import Job, Scored, score_row
+from workbench.score.standard_task import FEWSHOT_SEED
 from workbench.score.tasks import filter_names, metric_names, own_metrics, task_settings
 
-_FEWSHOT_SEED = 1234
-"""lm-eval's own default, so that examples are those of its command line."""
 _INVALID = "[invalid]"
 
 
@@ -110,7 +109,7 @@ def load_task(settings: dict[str, Any], fields: list[dict[str, Any]]) -> dict[st
         return {"test": _Documents(fields)}
 
     loaded: dict[str, Any] = TaskManager(include_defaults=False).load([{**settings, "custom_dataset": documents}])
-    loaded["tasks"][settings["task"]].set_fewshot_seed(seed=_FEWSHOT_SEED)
+    loaded["tasks"][settings["task"]].set_fewshot_seed(seed=FEWSHOT_SEED)
     bound(loaded["tasks"][settings["task"]])
     return loaded
 
@@ -191,7 +190,7 @@ def _generates(settings: dict[str, Any]) -> bool:
 def _answered(document: SuiteDocument, sample: dict[str, Any], unread: set[str]) -> Answered:
     answer, target = sample["filtered_resps"][0], sample["target"]
     right = tuple(map(str, target if isinstance(target, list) else [target]))
-    return Answered(str(answer), right, document.fields, read=answer not in unread and bool(str(answer).strip()))
+    return Answered(str(answer), right, document.fields, read=was_read(answer, unread))
 
 
 def _rows(
@@ -200,7 +199,7 @@ def _rows(
     """One row per metric of one of lm-eval's samples (one document under one filter); `own` are the workbench's."""
     if _generates(settings):
         output, error = str(sample["resps"][0][0]), None
-        parsed = sample["filtered_resps"][0] not in invalid_answers(settings)
+        parsed = was_read(sample["filtered_resps"][0], invalid_answers(settings))
     else:
         output, error = likelihoods(sample)
         parsed = True
@@ -242,6 +241,11 @@ def invalid_answers(settings: dict[str, Any]) -> set[str]:
     """What filters put where they found no answer."""
     steps = [step for entry in settings.get("filter_list") or [] for step in entry["filter"]]
     return {_INVALID, *(step["fallback"] for step in steps if isinstance(step.get("fallback"), str))}
+
+
+def was_read(answer: object, unread: set[str]) -> bool:
+    """Whether the filters left an answer: neither an empty one, nor what they put where there is none."""
+    return answer not in unread and bool(str(answer).strip())
 
 
 def _target(job: Job, settings: dict[str, Any], document: SuiteDocument, sample: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from workbench.core.records import ScoreRow
 from workbench.core.suites import SuiteDocument
 from workbench.score.harness import harness_model
-from workbench.score.kinds.lm_eval import check_room, invalid_answers, likelihoods
+from workbench.score.kinds.lm_eval import check_room, invalid_answers, likelihoods, was_read
 from workbench.score.scoring import Job, Scored, score_row
 from workbench.score.standard import SUBTASK, StandardTask, chosen_filters, leaves, shots
 from workbench.score.standard_task import by_subtask, standard_task
@@ -75,7 +75,7 @@ def _rows(
     target = sample["target"]
     if task.settings["output_type"] == "generate_until":
         output = str(sample["resps"][0][0])
-        parsed = sample["filtered_resps"][0] not in invalid_answers(task.settings)
+        parsed = was_read(sample["filtered_resps"][0], invalid_answers(task.settings))
     else:
         output, error = likelihoods(sample, [str(choice) for choice in loaded.doc_to_choice(sample["doc"])])
         parsed = True

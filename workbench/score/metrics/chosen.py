@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +24,7 @@ from workbench.score.metrics.metric import (
 )
 from workbench.score.metrics.registry import METRICS
 from workbench.score.sandbox import obstacle
+from workbench.score.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def choose(suite: Suite, entries: Iterable[Mapping[str, Any]]) -> list[Chosen]:
     chosen: list[Chosen] = []
     for entry in entries:
         name = entry["metric"]
-        if name not in METRICS:
+        if not isinstance(name, str) or name not in METRICS:
             raise unknown_metric(suite, name, METRICS)
         if name in [earlier.metric.name for earlier in chosen]:
             raise UsageError(f"metric {name} is listed twice", where=where)
@@ -54,10 +54,8 @@ def choose(suite: Suite, entries: Iterable[Mapping[str, Any]]) -> list[Chosen]:
 def unknown_metric(suite: Suite, name: Any, known: Iterable[str]) -> UsageError:
     """The error for a metric that a suite of its kind cannot have."""
     names = list(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
     return UsageError(
-        f"unknown metric {name!r} for kind {suite.kind!r}{meant}; known: {', '.join(names)}",
+        f"unknown metric {name!r} for kind {suite.kind!r}{did_you_mean(str(name), names)}; known: {', '.join(names)}",
         where=f"suite {suite.name}",
         next_step="metrics must give one number per document, or documents cannot be paired",
     )

@@ -61,6 +61,8 @@ def _measure(answer: Answered, settings: Settings) -> Reading:
     if not answer.text.strip():
         return Reading(0.0, parsed=False)
     ran = run(program(answer.text, answer.fields), Limits(seconds=float(settings.get("timeout_s", 5))))
+    if ran.verdict == "unstarted":
+        return Reading(None, error=f"the sandbox did not start: {ran.detail}")
     return Reading(float(ran.verdict == "passed"), parsed=ran.verdict != "unreadable")
 
 

@@ -73,6 +73,8 @@ def _fits(answer: Answered, settings: Settings) -> Reading:
         return Reading(None, error=f"the schema refers to {error.ref!r}, which is not in it")
     except TimeoutError:
         return Reading(None, error=f"a pattern of the schema took longer than {TIMEOUT_S:g} s on this answer")
+    except ValueError as error:
+        return Reading(None, error=f"the schema: {error}")
 
 
 def _schema(fields: Mapping[str, Any], settings: Settings) -> Any:
@@ -81,7 +83,8 @@ def _schema(fields: Mapping[str, Any], settings: Settings) -> Any:
 
 
 def _validator(schema: Any) -> Any:
-    """A validator that fetches nothing and whose patterns end. ValueError for what is no schema."""
+    """A validator that fetches nothing and whose patterns end. ValueError for what is no schema, and for one whose
+    patterns could not be ended."""
     import jsonschema
     import referencing
 
@@ -92,7 +95,19 @@ def _validator(schema: Any) -> Any:
         draft.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise ValueError(f"no valid schema: {error.message}") from None
+    if {"unevaluatedProperties", "patternProperties"} <= _keys(schema):
+        raise ValueError("`unevaluatedProperties` beside `patternProperties` is not supported")
     return _bounded(draft)(schema, registry=referencing.Registry())
+
+
+def _keys(schema: Any) -> set[str]:
+    """Every key at any depth, counted without recursion."""
+    keys: set[str] = set()
+    level = [schema]
+    while level := [part for part in level if isinstance(part, list | dict)]:
+        keys.update(*(part for part in level if isinstance(part, dict)))
+        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
+    return keys
 
 
 @cache

@@ -3,7 +3,8 @@
     labels [positive, negative]:  "I'd say it is positive."  ->  positive;  "Hard to tell."  ->  none, `parsed` False
 
 A label counts where it stands as a word of its own, whatever its case; labels of one letter must keep theirs ("a" is an
-article). An answer that names several has none, unless `take` says that the first or the last counts.
+article), and one inside another ("toxic" in "not toxic") is not named. An answer that names several has none, unless
+`take` says that the first or the last counts.
 """
 
 from __future__ import annotations
@@ -21,14 +22,20 @@ _CORPUS = ("balanced_accuracy", "macro_f1", "matthews")
 
 def read_label(text: str, labels: Sequence[str], take: str = "only") -> str | None:
     """The label that the text names, or None."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, int, str]] = []
     for label in labels:
         flags = re.NOFLAG if len(label) == 1 else re.IGNORECASE
         pattern = rf"(?<!\w){re.escape(label)}(?!\w)"
-        found += [(match.start(), label) for match in re.finditer(pattern, text, flags)]
-    if not found or (take == "only" and len({label for _, label in found}) > 1):
+        found += [(*match.span(), label) for match in re.finditer(pattern, text, flags)]
+    named = [(start, label) for start, end, label in found if not _inside_another(start, end, found)]
+    if not named or (take == "only" and len({label for _, label in named}) > 1):
         return None
-    return max(found)[1] if take == "last" else min(found)[1]
+    return max(named)[1] if take == "last" else min(named)[1]
+
+
+def _inside_another(start: int, end: int, found: Sequence[tuple[int, int, str]]) -> bool:
+    """Whether a longer match holds this one: the "toxic" of "not toxic"."""
+    return any(first <= start and end <= last and last - first > end - start for first, last, _ in found)
 
 
 def _measure(answers: Sequence[Answered], settings: Settings) -> Measured:
