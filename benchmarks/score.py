@@ -25,6 +25,7 @@ import contextlib
 import json
 import os
 import platform
+import statistics
 import time
 from dataclasses import replace
 from importlib import metadata
@@ -86,20 +87,23 @@ class Bench:
         return took, results["samples"][task.name], results["results"][task.name]
 
     def compare(self, task: Task, group: str) -> None:
-        """Both sides in turn; asserts that they agree, keeps the least seconds of each."""
-        best: dict[str, Seconds] = {"stock": (float("inf"), float("inf")), "fast": (float("inf"), float("inf"))}
+        """Both sides in turn; asserts that they agree, keeps the medians of the rounds' seconds."""
+        rounds: dict[str, list[Seconds]] = {"stock": [], "fast": []}
         for round_number in range(self.rounds):
             found = {}
             for side in ("stock", "fast") if round_number % 2 == 0 else ("fast", "stock"):
                 took, *found[side] = self.run(side, task)
-                best[side] = (min(best[side][0], took[0]), min(best[side][1], took[1]))
+                rounds[side].append(took)
             self._agree(task, found["stock"], found["fast"])
+        middle = {
+            side: [statistics.median(seconds) for seconds in zip(*took, strict=True)] for side, took in rounds.items()
+        }
         totals = self.seconds.setdefault(group, {"stock": 0.0, "fast": 0.0})
-        for side, seconds in best.items():
-            totals[side] += seconds[0]
-        by_clock, by_cpu = (best["stock"][kind] / best["fast"][kind] for kind in (0, 1))
+        for side, (clock, _) in middle.items():
+            totals[side] += clock
+        by_clock, by_cpu = (middle["stock"][kind] / middle["fast"][kind] for kind in (0, 1))
         self.metrics |= {f"speedup_{task.name}": by_clock, f"cpu_speedup_{task.name}": by_cpu}
-        sides = f"stock {best['stock'][0]:7.2f} s   fast {best['fast'][0]:7.2f} s"
+        sides = f"stock {middle['stock'][0]:7.2f} s   fast {middle['fast'][0]:7.2f} s"
         print(f"{task.name:<42} {len(task.documents):4d} documents   {sides}   {by_clock:6.2f}x   cpu {by_cpu:6.2f}x",
               flush=True)  # fmt: skip
 
@@ -176,7 +180,7 @@ def product_flops() -> float:
 
 def measure(parts: list[str], quick: bool, data: Path | None) -> dict[str, Any]:
     """All figures of the parts; stops if the sides do not agree."""
-    bench = Bench(rounds=1 if quick else 2)
+    bench = Bench(rounds=1 if quick else 3)
     documents = 8 if quick else 40
     tasks = {"mc0": choice_tasks(documents, 0), "mc5": choice_tasks(documents // 2, 5)}
     texts, rows = manual_texts(1 if quick else 4), answer_rows(12 if quick else 36)
