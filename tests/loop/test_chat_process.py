@@ -131,8 +131,7 @@ def test_an_item_made_in_a_chat_is_scored_by_the_likelihood_of_both_answers(
     assert choice is not None and row.metric == "acc_norm" and row.error is None
     (item,) = map(json.loads, path.read_text().splitlines())
     # lm-eval divides by characters: the long right answer is not lost to its length
-    per_character = [
-        value / len(text) for value, text in zip(choice.logprobs, item["choices"], strict=True) if value is not None
-    ]
+    logprobs = [value for value in choice.logprobs if value is not None]
+    per_character = [value / len(text) for value, text in zip(logprobs, item["choices"], strict=True)]
     assert row.value == float(per_character.index(max(per_character)) == item["answer"])
-    assert choice.logprobs[item["answer"]] < choice.logprobs[1 - item["answer"]]  # type: ignore[operator]
+    assert logprobs[item["answer"]] < logprobs[1 - item["answer"]]

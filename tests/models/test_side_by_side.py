@@ -16,7 +16,7 @@ from workbench.models import side_by_side
 from workbench.models.chat import prompt_ids
 from workbench.models.generate import generate
 from workbench.models.loading import load
-from workbench.models.side_by_side import SideBySide, answer, load_side_by_side
+from workbench.models.side_by_side import Side, SideBySide, answer, load_side_by_side
 
 TURNS = [
     Message(role="user", content="Capital of Peru?"),
@@ -52,10 +52,11 @@ def test_one_model_answers_for_both_exactly_as_each_alone(tiny_model_dir: Path, 
     assert both.shared
     config = ModelConfig(ref=str(tiny_model_dir))
     texts = {}
-    for side, own in (("tuned", adapter), ("base", None), ("tuned", adapter)):
+    turns: tuple[tuple[Side, Path | None], ...] = (("tuned", adapter), ("base", None), ("tuned", adapter))
+    for side, own in turns:
         alone = load(config, "fp32", Path(), own)
         (expected,) = generate(alone, [prompt_ids(alone.tokenizer, TURNS, None)], 12, 1)
-        made = answer(both, side, TURNS, 12)  # type: ignore[arg-type]
+        made = answer(both, side, TURNS, 12)
         assert (made.text, made.tokens, made.finish_reason) == (expected.text, expected.tokens, expected.finish_reason)
         texts[side] = made.text
     assert texts["base"] != texts["tuned"]

@@ -90,7 +90,7 @@ def stock_samples(
     return samples
 
 
-CASES = [
+CHOICES = [
     ("arc_challenge", "acc_norm", ARC, [], 0),
     ("arc_easy", "acc", ARC, ARC[::-1], 2),
     ("hellaswag", "acc_norm", HELLASWAG, [], 0),
@@ -125,33 +125,13 @@ def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HFLM, "max_gen_toks", property(lambda _: 16))
 
 
-@pytest.mark.parametrize(
-    ("name", "metric", "rows", "examples", "shots"), CASES, ids=[f"{case[0]}-{case[4]}" for case in CASES]
-)
-def test_choices_score_as_in_simple_evaluate(
-    name: str,
-    metric: str,
-    rows: list[Row],
-    examples: list[Row],
-    shots: int | None,
-    roomy: LoadedModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    task = {} if shots is None else {"num_fewshot": shots}
-    suite = standard_suite(name, metric, fewshot=bool(examples), **task)
-
-    ours = our_rows(roomy, suite, rows, examples, tmp_path)
-    stock = stock_samples(roomy, name, rows, examples, shots, monkeypatch)
-
-    agree(ours, stock, rows, leaves(name)[0].metrics)
-
-
 @pytest.mark.usefixtures("short_answers")
 @pytest.mark.parametrize(
-    ("name", "metric", "rows", "examples", "shots"), GENERATED, ids=[case[0] for case in GENERATED]
+    ("name", "metric", "rows", "examples", "shots"),
+    CHOICES + GENERATED,
+    ids=[f"{case[0]}-{case[1]}-{case[4]}" for case in CHOICES + GENERATED],
 )
-def test_answers_score_as_in_simple_evaluate(
+def test_rows_score_as_in_simple_evaluate(
     name: str,
     metric: str,
     rows: list[Row],

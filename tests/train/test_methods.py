@@ -17,7 +17,7 @@ from test_train_stage import Killed, kill_after
 from training_run import TrainingRun, training_records
 
 from workbench.core.config import ModelConfig, TrainConfig
-from workbench.core.methods import METHODS
+from workbench.core.methods import METHODS, Precision
 from workbench.core.nodes import TrainNode
 from workbench.models.adapter_files import CONFIG, WEIGHTS, AdapterNote
 from workbench.models.likelihood import continuation_nll
@@ -44,7 +44,7 @@ class Trained:
     base: Any = None
 
 
-def _train(model_dir: Path, method: str, precision: str, place: Path) -> Trained:
+def _train(model_dir: Path, method: str, precision: Precision, place: Path) -> Trained:
     from workbench.train.checkpointed import named_trained
     from workbench.train.export import START, write_adapter, write_sham
     from workbench.train.group import ALONE
@@ -55,7 +55,7 @@ def _train(model_dir: Path, method: str, precision: str, place: Path) -> Trained
     chosen: dict[str, Any] = {"method": method, "rank": 4, "max_steps": STEPS, "batch_size": 4}
     settings = TrainConfig(**chosen, dropout=0.0, warmup_steps=0, learning_rate=1e-2)
     node = TrainNode(train=settings, model=ModelConfig(ref=str(model_dir), max_length=64), seed=0)
-    loaded = load(node.model, precision, place)  # type: ignore[arg-type]
+    loaded = load(node.model, precision, place)
     log = StepLog(lambda point, speed: None, lambda: False)
     trainer = build_sft(Job(node, loaded, training_records(), place, place, log))
     trainer.join(ALONE)
