@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.core.config import ModelConfig, Precision
-from workbench.models import heads, shared_prefix, tree_likelihood
+from workbench.models import heads, shared_prefix, tree_attention, tree_likelihood
 from workbench.models.choice_tree import plan
 from workbench.models.loading import LoadedModel, load
 from workbench.score.fast_check import LONGEST_MADE, made_requests
 
 FAMILIES = ["Llama", "Qwen2", "Mistral", "Gemma2", "Phi3", "GPT2", "GPTNeo", "Falcon"]
-FALL_BACK = {"Gemma2": "hidden states", "Mistral": "looks back", "GPTNeo": "local attention", "Falcon": "distances"}
-"""Soft-capped logits, a window shorter than the longest row below, and places in the row where positions are meant."""
+FALL_BACK = {"Gemma2": "hidden states", "Mistral": "looks back", "GPTNeo": "replaced", "Falcon": "replaced"}
+"""Soft-capped logits, a window shorter than the longest row below, and attention of the model's own making."""
 OWN_SIZES: dict[str, dict[str, Any]] = {
     "GPT2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256},
     "GPTNeo": {"hidden_size": 64, "num_layers": 2, "num_heads": 4, "max_position_embeddings": 256, "window_size": 24,
@@ -157,6 +157,21 @@ def test_greedy_answers_equal_stock(family: Callable[[str], Any], name: str) -> 
     assert answers[:-1] != expected, "no stop sequence was met"
 
 
+@pytest.mark.parametrize(
+    ("contexts", "until"), [(["", "Lima is a city", "Quito"], ["."]), (["Lima is", "Quito"], ["", "."])],
+    ids=["no-context", "empty-stop"],
+)  # fmt: skip
+def test_what_stock_answers_by_its_padding_or_at_once_is_left_to_it(
+    family: Callable[[str], Any], contexts: list[str], until: list[str]
+) -> None:
+    stock, fast = both(*family("Llama"))
+    asked = [request("generate_until", context, {"until": until, "max_gen_toks": 8}) for context in contexts]
+
+    expected = stock.generate_until(asked, disable_tqdm=True)
+
+    assert fast.generate_until(asked, disable_tqdm=True) == expected
+
+
 def test_sampled_answers_are_left_to_stock(family: Callable[[str], Any]) -> None:
     stock, fast = both(*family("Llama"))
     sampled = [request("generate_until", "Lima", {"until": ["\n"], "max_gen_toks": 8, "do_sample": True,
@@ -234,7 +249,7 @@ def letter_requests(shots: int) -> list[Any]:
 
 BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "mask": lambda monkeypatch: monkeypatch.setattr(
-        tree_likelihood, "_additive", lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype)
+        tree_attention, "_additive", lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype)
     ),
     "prefix": lambda monkeypatch: monkeypatch.setattr(
         tree_likelihood, "Prefix", lambda model, ids: shared_prefix.Prefix(model, ids[::-1])

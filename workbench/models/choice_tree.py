@@ -4,8 +4,9 @@
     group     prefix = the examples, read once for all rows of the group
     row       "The capital of Peru is" and below it the choices as a tree: " La" | (the last tokens are only predicted)
 
-Rows are planned over all requests by one rule that looks at token ids alone, and batches are filled up to a number of
-tokens with rows of neighbouring length: the same requests and the same budget always give the same batches.
+Rows are planned over all requests by one rule that looks at token ids alone, and batches are filled in order up to a
+number of tokens: the same requests and the same budget always give the same batches, and requests added at the end
+leave the full batches before them as they are, unless they change what the documents share.
 """
 
 from __future__ import annotations
@@ -83,28 +84,36 @@ def plan(requests: Sequence[Pair], tokens_per_batch: int) -> list[Group]:
     Neither contexts nor continuations may be empty.
     """
     documents = _documents(requests)
-    lcps = [shared_length(one.context[:-1], other.context[:-1]) for one, other in pairwise(documents)]
-    alone: list[_Document] = []
-    groups = []
+    by_prefix: dict[tuple[int, ...], list[_Document]] = {}
+    for document, prefix in zip(documents, _prefixes(documents), strict=True):
+        by_prefix.setdefault(prefix, []).append(document)
+    return [
+        Group(list(prefix), _batches(_rows(own, requests, len(prefix)), tokens_per_batch))
+        for prefix, own in by_prefix.items()
+    ]
+
+
+def _prefixes(documents: Sequence[_Document]) -> list[tuple[int, ...]]:
+    """The prefix of each document, empty where none pays."""
+    order = sorted(range(len(documents)), key=lambda number: documents[number].context)
+    contexts = [documents[number].context for number in order]
+    lcps = [shared_length(one[:-1], other[:-1]) for one, other in pairwise(contexts)]
+    prefixes: list[tuple[int, ...]] = [()] * len(documents)
     for start, end, length in _prefix_ranges(lcps):
-        if not length:
-            alone += documents[start:end]
-        else:
-            prefix = documents[start].context[:length]
-            groups.append(Group(prefix, _batches(_rows(documents[start:end], requests, length), tokens_per_batch)))
-    if alone:
-        groups.append(Group([], _batches(_rows(alone, requests, 0), tokens_per_batch)))
-    return groups
+        prefix = tuple(contexts[start][:length])
+        for place in range(start, end):
+            prefixes[order[place]] = prefix
+    return prefixes
 
 
 def _documents(requests: Sequence[Pair]) -> list[_Document]:
-    """Requests by context, contexts and continuations in the order of their ids."""
+    """Requests by context in the order of appearance, continuations in the order of their ids."""
     by_context: dict[tuple[int, ...], list[int]] = {}
     for number, (context, _) in enumerate(requests):
         by_context.setdefault(tuple(context), []).append(number)
     return [
         _Document(list(context), sorted(numbers, key=lambda number: (requests[number][1], number)))
-        for context, numbers in sorted(by_context.items())
+        for context, numbers in by_context.items()
     ]
 
 
@@ -124,12 +133,15 @@ def _rows(documents: Sequence[_Document], requests: Sequence[Pair], prefix: int)
 
 
 def _batches(rows: list[Row], tokens_per_batch: int) -> list[list[Row]]:
-    """Rows of neighbouring length, longest first; rows times the longest stays within the budget."""
+    """Rows in order, as many as stay within the budget."""
     batches: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: -len(row.tokens)):
-        if not batches or (len(batches[-1]) + 1) * len(batches[-1][0].tokens) > tokens_per_batch:
+    room = 0
+    for row in rows:
+        if not batches or len(row.tokens) > room:
             batches.append([])
+            room = tokens_per_batch
         batches[-1].append(row)
+        room -= len(row.tokens)
     return batches
 
 

@@ -1,7 +1,7 @@
 """Keys and values of a prefix computed once and used by many rows, for models whose attention is plain.
 
     prefix = Prefix(model, ids of the few-shot examples)
-    model(rows, past_key_values=prefix.rows(12), ...)      12 rows, each after the examples
+    model(row, past_key_values=prefix.one_row(), ...)      a row after the examples, as often as needed
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ def unsupported(model: Any, longest: int) -> str | None:
     parameters = inspect.signature(bare.base_model.forward).parameters
     if not {"position_ids", "past_key_values", "attention_mask"} <= set(parameters):
         return "it takes no positions or no cache"
-    if getattr(settings, "_attn_implementation", None) not in ("sdpa", "eager"):
-        return "its attention takes no mask of its own"
+    replaceable = getattr(bare, "_supports_attention_backend", False)
+    if not replaceable or settings._attn_implementation not in ("sdpa", "eager"):
+        return "its attention cannot be replaced by one of rows side by side"
+    if getattr(settings, "attn_logit_softcapping", None):
+        return "its attention scores are capped"
     kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
     if getattr(bare, "_is_stateful", False) or kinds - {"full_attention", "sliding_attention"}:
         return "it carries a state from token to token"
     if any(getattr(settings, name, None) is not None for name in _STATES):
         return "it carries a state from token to token"
-    if "local" in (getattr(settings, "attention_layers", None) or ()):
-        return "its local attention counts places in the row, not positions"
-    if getattr(settings, "alibi", False):
-        return "its attention takes distances from places in the row, not from positions"
     if _rescales_positions(settings, longest):
         return "its position embeddings change with the length of the row"
     window = getattr(settings, "sliding_window", None)
@@ -80,16 +79,13 @@ class Prefix:
                 heads.hidden_states(self._model, ids, past_key_values=self._cache, use_cache=True)
         return [(layer.keys, layer.values) for layer in self._cache.layers]
 
-    def rows(self, count: int) -> Any:
-        """A cache of its own for `count` rows after the prefix, which itself is neither copied nor changed; None where
-        there is no prefix."""
+    def one_row(self) -> Any:
+        """A cache of its own for one row after the prefix, which itself is not changed; None where there is none."""
         from transformers import DynamicCache
 
         if not self.ids:
             return None
         cache = DynamicCache()
         for number, (keys, values) in enumerate(self.keys_and_values()):
-            cache.update(keys[:0], values[:0], number)
-            own = cache.layers[number]
-            own.keys, own.values = keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1)
+            cache.update(keys, values, number)
         return cache

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_RULE = (
     "texts: fixed rows per batch, longest first, padded to the longest of the batch; choices: prefixes read once, a "
-    f"tree per context, 256 tokens per row of the batch size; generation takes {GENERATION_BATCH_FACTOR} times the rows"
+    "tree per context, in order and without padding, 128 tokens per row of the batch size; generation takes "
+    f"{GENERATION_BATCH_FACTOR} times the rows"
 )
 _CACHE_VERSION = 1
 """Raised when the same batch of the same arm would give other numbers."""

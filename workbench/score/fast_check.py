@@ -15,15 +15,15 @@ from weakref import WeakKeyDictionary
 from workbench.models.memo import BatchMemo, batch_key
 from workbench.models.tree_likelihood import Score
 
-LONGEST_MADE = 71
+LONGEST_MADE = 63
 """Tokens of a request that is made for the check."""
 _REQUESTS = 8
-_TOKENS = 1024
-_CONTEXT, _CONTINUATION = 192, 64
-_MADE = 8
-"""Contexts that are made to follow one beginning, with two continuations each."""
-_BEGINNING = 64
-"""Tokens: times the contexts after the first, well above what `choice_tree` asks of a prefix."""
+_TOKENS = 512
+_CONTEXT, _CONTINUATION = 96, 32
+_MADE = 6
+"""Contexts that are made to follow one beginning; every other one has two continuations, so that rows branch."""
+_BEGINNING = 56
+"""Tokens: times the contexts after the first, above what `choice_tree` asks of a prefix."""
 _FP32 = (1e-3, 1e-5)
 _HALF = (0.5, 0.05)
 """Largest difference allowed: nats, and more per nat of the log-likelihood itself."""
@@ -56,7 +56,7 @@ def _kept(
     model: Any, requests: Sequence[Any], stock: Callable[..., list[Score]], fast: Callable[..., list[Score]],
     memo: BatchMemo | None,
 ) -> float:  # fmt: skip
-    key = batch_key("fast_check/2")
+    key = batch_key("fast_check/3")
     if memo is not None and (kept := memo.get(key)) is not None:
         return float(kept)
     chosen = _first(requests)
@@ -68,7 +68,7 @@ def _kept(
 
 
 def _first(requests: Sequence[Any]) -> list[Any]:
-    """Requests of the shortest documents, up to eight of together 1,024 tokens, long ones cut at their ends.
+    """Requests of the shortest documents, up to eight of together 512 tokens, long ones cut at their ends.
 
     They have no names: what lm-eval keeps under a name must be a whole request's.
     """
@@ -85,7 +85,7 @@ def _first(requests: Sequence[Any]) -> list[Any]:
 
 
 def made_requests(requests: Sequence[Any], vocabulary: int) -> list[Any]:
-    """Contexts after one beginning, two continuations each: rows after a shared prefix, with branches.
+    """Contexts after one beginning, some with two continuations: rows after a shared prefix, with and without branches.
 
     They are made of the tokens of `requests`, and of the vocabulary's first where those are too few.
     """
@@ -98,7 +98,7 @@ def made_requests(requests: Sequence[Any], vocabulary: int) -> list[Any]:
     return [
         (None, tokens(0, _BEGINNING) + tokens(number, 4), tokens(other, 3))
         for number in range(_MADE)
-        for other in (20, 21)
+        for other in ((20, 21) if number % 2 else (20,))
     ]
 
 

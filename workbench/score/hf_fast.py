@@ -31,8 +31,9 @@ from workbench.models.shared_prefix import Prefix, unsupported
 from workbench.models.tree_likelihood import Score, tree_log_likelihoods
 from workbench.score.fast_check import LONGEST_MADE, disagreement
 
-TOKENS_PER_ROW = 256
-"""A batch holds this many tokens per row that lm-eval's batch size allows: shorter rows are more of them."""
+TOKENS_PER_ROW = 128
+"""A batch holds this many tokens per row that lm-eval's batch size allows: shorter rows are more of them, and what
+stands between the matrix products of a small model fits into a processor's cache."""
 _GENERATION = "hf_fast_generate/1"
 _WINDOW = 8
 """Tokens decoded at the end of an answer to see a stop sequence, beyond those of the sequence itself."""
@@ -105,14 +106,15 @@ class FastHFLM(HFLM):  # type: ignore[misc]
                 for settings, (_, numbers) in zip(normal, groups, strict=True)
             ]
         asked = [(None, ids[:-1], ids[-1:]) for own in prompts for ids in own if len(ids) > 1]
-        if not asked or not self._is_fast(self.max_length, asked):
+        # lm-eval's answer to a prompt without tokens goes by the padding of its batch.
+        if not asked or not all(map(all, prompts)) or not self._is_fast(self.max_length, asked):
             stock: list[str] = super().generate_until(requests, disable_tqdm)
             return stock
         answers: dict[int, str] = {}
         progress = tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Generating answers")
         for settings, own, (_, numbers) in zip(normal, prompts, groups, strict=True):
             until, limit = settings.get("until"), settings["max_gen_toks"]
-            until = [stop for stop in handle_stop_sequences(until, eos=self._end_text()) if stop]
+            until = handle_stop_sequences(until, eos=self._end_text())
             prefix = Prefix(self.model, shared_prefix(own))
             for batch in batches([len(prompt) for prompt in own], self._rows_per_batch()):
                 texts = self._answers([own[place] for place in batch], prefix, until, limit)
@@ -167,14 +169,15 @@ class FastHFLM(HFLM):  # type: ignore[misc]
     def _plain_greedy(self, settings: dict[str, Any]) -> bool:
         """Whether lm-eval, with these settings, would take the highest logit of each step and stop plainly."""
         others = set(settings) - {"until", "max_gen_toks", "do_sample", "temperature"}
-        special = set(self.tokenizer.all_special_tokens) - {self._end_text()}
+        # An empty stop sequence ends lm-eval's answers after one token.
+        kept_back = {"", *self.tokenizer.all_special_tokens} - {self._end_text()}
         return (
             not settings["do_sample"]
             and not others
             and settings["max_gen_toks"] < self.max_length
             and self.think_end_token is None
             and self.eot_token_id in self._end_ids()
-            and not special & set(settings.get("until") or [])
+            and not kept_back.intersection(handle_stop_sequences(settings.get("until"), eos=self._end_text()))
             and not changed_decoding(self.model)
         )
 
@@ -192,9 +195,7 @@ class FastHFLM(HFLM):  # type: ignore[misc]
         prompt: list[int] = ids[0].tolist()[-(self.max_length - max_new_tokens) :]
         return prompt
 
-    def _answers(
-        self, prompts: list[list[int]], prefix: Prefix, until: list[str], max_new_tokens: int
-    ) -> list[str]:
+    def _answers(self, prompts: list[list[int]], prefix: Prefix, until: list[str], max_new_tokens: int) -> list[str]:
         """A batch of answers, from the memo or computed and kept."""
         key = batch_key(
             _GENERATION, prefix=len(prefix.ids), prompts=prompts, until=until, max_new_tokens=max_new_tokens
@@ -205,7 +206,10 @@ class FastHFLM(HFLM):  # type: ignore[misc]
         window = _WINDOW + max(len(self.tokenizer.encode(stop, add_special_tokens=False)) for stop in until)
 
         def ends(answer: list[int]) -> bool:
-            return answer[-1] in stops or any(stop in self.tok_decode(answer[-window:]) for stop in until)
+            if answer[-1] in stops:
+                return True
+            end = self.tok_decode(answer[-window:])
+            return any(stop in end for stop in until)
 
         made = []
         for answer in greedy_ids(self.model, prompts, max_new_tokens, ends, prefix):
