@@ -8,6 +8,7 @@
 - **throughput_share**: requests a second with 32 in flight and 50 ms a request, as a share of 32 / 0.05 s, median of
   the rounds; looking through the cache and the writing of every reply are in it, the import of `openai` is not.
   **cpu_ms_per_request** says what the client itself needs; from 1.56 ms on, one core cannot reach the ideal.
+  **server_latency_ms** is what the server really took, by its own clock: what it is above 50 is no fault of the client.
 - **rss_growth_mb**: memory after all requests are asked and all answers read, over that after the first 2,000.
 - **repeated_calls_after_kills**: requests for an answer that was in the cache when the client was killed (SIGKILL, at a
   random moment). **answers_lost_in_kills**: answers that the server had sent and that were not yet in the cache; they
@@ -82,15 +83,22 @@ def asked(count: int, latency_s: float) -> dict[str, Any]:
     """One client, a new server and an empty cache."""
     with server(latency_s) as url, tempfile.TemporaryDirectory() as directory:
         found = finished(start(url, Path(directory), count, IN_FLIGHT))
+        found["latency_ms"] = said(url)["latency_ms"]
     assert found["replies"] == count, f"{found['replies']} of {count} were answered"
+    return found
+
+
+def said(url: str) -> dict[str, Any]:
+    """What the server says of itself."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url.removesuffix("/v1") + "/counts") as response:
+        found: dict[str, Any] = json.load(response)
     return found
 
 
 def counts(url: str) -> tuple[Counter[str], Counter[str]]:
     """How often each question was asked and answered."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url.removesuffix("/v1") + "/counts") as response:
-        found = json.load(response)
+    found = said(url)
     return Counter(found["asked"]), Counter(found["answered"])
 
 
@@ -150,13 +158,14 @@ def measure(requests: int, rounds: int, memory_requests: int, kills: int) -> dic
     shares = [requests / run["seconds"] / ideal for run in runs]
     memory = asked(memory_requests, 0.0)
     print(f"memory   {memory['rss_growth_mb']:7.1f} MB over {memory_requests:,} requests", flush=True)
-    after_kills = killed(kills, seed=0)
+    after_kills = killed(kills, seed=0) if kills else {}
     return {
         "metrics": {
             "throughput_share": statistics.median(shares),
             "throughput_share_lowest": min(shares),
             "throughput_share_highest": max(shares),
             "cpu_ms_per_request": statistics.median(1000 * run["cpu_s"] / requests for run in runs),
+            "server_latency_ms": statistics.median(run["latency_ms"] for run in runs),
             "rss_growth_mb": memory["rss_growth_mb"],
             **after_kills,
         },
@@ -178,7 +187,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer requests, 3 kills")
-    parser.add_argument("--kills", type=int, help="how often the client is killed")
+    parser.add_argument("--kills", type=int, help="how often the client is killed; 0: not at all")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     if options.quick:

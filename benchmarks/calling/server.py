@@ -1,6 +1,9 @@
 """A chat server with a fixed latency that counts what it was asked and what it answered.
 
-    python -m calling.server 0.05      prints its port; GET /counts gives {"asked": {"q1": 1}, "answered": {"q1": 1}}
+    python -m calling.server 0.05      prints its port; GET /counts gives {"asked": {"q1": 1}, "answered": {"q1": 1},
+                                       "latency_ms": 50.1}
+
+It is written on bare sockets, so that it needs little of a core: what is measured is the client.
 """
 
 from __future__ import annotations
@@ -8,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 
 _USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+_TIMER_S = 0.0005
+"""The event loop wakes up at whole milliseconds, half a one late on average."""
 
 
 def _response(document: object) -> bytes:
@@ -18,41 +24,70 @@ def _response(document: object) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
 
 
-class Server:
+class Counts:
     """What all connections share."""
 
     def __init__(self, latency_s: float) -> None:
-        self._latency_s = latency_s
-        self._asked: Counter[str] = Counter()
-        self._answered: Counter[str] = Counter()
+        self.latency_s = latency_s
+        self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.waited_s = 0.0
+        """From the reading of every request to the sending of its answer."""
 
-    async def serve(self) -> None:
-        """Prints the port and answers until the process ends."""
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await server.serve_forever()
+    def document(self) -> dict[str, object]:
+        """What /counts says."""
+        latency_ms = 1000 * self.waited_s / max(1, self.answered.total())
+        return {"asked": self.asked, "answered": self.answered, "latency_ms": latency_ms}
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                if head.startswith(b"get"):
-                    writer.write(_response({"asked": self._asked, "answered": self._answered}))
-                    continue
-                length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-                text = json.loads(await reader.readexactly(length))["messages"][0]["content"]
-                self._asked[text] += 1
-                await asyncio.sleep(self._latency_s)
-                if reader.at_eof():
-                    return  # whoever asked is dead
-                message = {"role": "assistant", "content": f"answer to {text}"}
-                choice = {"index": 0, "message": message, "finish_reason": "stop"}
-                writer.write(_response({"model": "counted", "choices": [choice], "usage": _USAGE}))
-                await writer.drain()
-                self._answered[text] += 1
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+
+class Connection(asyncio.Protocol):
+    """One connection; a request follows the answer to the one before."""
+
+    def __init__(self, counts: Counts, loop: asyncio.AbstractEventLoop) -> None:
+        self._counts = counts
+        self._loop = loop
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has come."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answers after the latency, once a request is complete."""
+        self._read += data
+        head, end, body = self._read.partition(b"\r\n\r\n")
+        if not end:
+            return
+        if head.startswith(b"GET"):
+            self._read = b""
+            self._transport.write(_response(self._counts.document()))
+            return
+        if len(body) < int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]):
+            return
+        self._read = b""
+        text = json.loads(body)["messages"][0]["content"]
+        self._counts.asked[text] += 1
+        wait_s = max(0.0, self._counts.latency_s - _TIMER_S)
+        self._loop.call_later(wait_s, self._answer, text, time.perf_counter())
+
+    def _answer(self, text: str, began: float) -> None:
+        if self._transport.is_closing():
+            return  # whoever asked is dead
+        message = {"role": "assistant", "content": f"answer to {text}"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        self._transport.write(_response({"model": "counted", "choices": [choice], "usage": _USAGE}))
+        self._counts.answered[text] += 1
+        self._counts.waited_s += time.perf_counter() - began
+
+
+async def serve(latency_s: float) -> None:
+    """Prints the port and answers until the process ends."""
+    loop, counts = asyncio.get_running_loop(), Counts(latency_s)
+    server = await loop.create_server(lambda: Connection(counts, loop), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(Server(float(sys.argv[1])).serve())
+    asyncio.run(serve(float(sys.argv[1])))

@@ -39,6 +39,11 @@ def test_storable_text_is_utf8_and_printable_text_has_no_controls(text: str) -> 
     )
 
 
+@pytest.mark.parametrize("code", [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+def test_every_character_that_turns_the_direction_of_text_is_shown_as_an_escape(code: int) -> None:
+    assert printable(f"a{chr(code)}b") == f"a\\u{code:04x}b"
+
+
 def test_record_id_depends_on_content_not_on_source() -> None:
     messages = (Message(role="user", content="a"), Message(role="assistant", content="b"))
     assert record_id("chat", messages) == record_id("chat", messages)

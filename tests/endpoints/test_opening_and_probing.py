@@ -9,7 +9,7 @@ from endpoints.scripted_server import HANG, ScriptedServer, Step, refused_url, s
 from workbench.core.config import EndpointConfig, ModelConfig
 from workbench.core.errors import ExitCode, PrerequisiteError, UsageError
 from workbench.endpoints.client import endpoint_external, open_endpoint
-from workbench.endpoints.probe import Capabilities, probe
+from workbench.endpoints.probe import probe
 
 
 def opened(url: str | None, directory: Path, **settings: Any) -> Any:
@@ -91,22 +91,6 @@ def test_an_unreachable_server_is_a_missing_prerequisite(tmp_path: Path) -> None
     with pytest.raises(PrerequisiteError, match="start the server") as caught:
         probe(opened(refused_url(), tmp_path), logprobs=True, schema=True)
     assert caught.value.exit_code == ExitCode.PREREQUISITE
-
-
-def able(request: dict[str, Any], _number: int) -> Step:
-    if "response_format" in request:
-        return says('{"workbench_probe_colour": "cerulean"}')
-    return says("ready", logprobs={"ready": -0.1, "Ready": -3.0} if request.get("logprobs") else None)
-
-
-def test_a_server_that_obeys_is_found_able_and_asked_anew_by_every_run_on_the_budget(tmp_path: Path) -> None:
-    with ScriptedServer(able) as server:
-        for _ in range(2):
-            endpoint = opened(server.url, tmp_path)
-            assert probe(endpoint, logprobs=True, schema=True) == Capabilities(True, True)
-            assert endpoint.budget.requests == 2
-    assert len(server.requests) == 4
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_schema_answer_that_cannot_be_read_is_not_obeyed(tmp_path: Path) -> None:

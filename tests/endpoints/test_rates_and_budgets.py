@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from workbench.core.config import EndpointConfig
 from workbench.core.errors import IncompleteError
+from workbench.endpoints.budget import Budget
 from workbench.endpoints.calls import CallFailed, Reply, refuse_outage
+from workbench.endpoints.projection import Projection
 from workbench.endpoints.retry import Pauses, Rates
 
 PRICES = {"input_per_million": 1000.0, "output_per_million": 10_000.0}
@@ -163,3 +165,31 @@ def test_equal_pieces_of_one_job_are_projected_once(tmp_path: Path) -> None:
 def test_limits_that_cannot_work_are_refused_on_reading(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         EndpointConfig.model_validate(settings)
+
+
+def test_calls_in_flight_are_not_counted_as_done_nor_the_filling_of_the_line_as_many_times_as_calls_fill_it() -> None:
+    time = FakeTime()
+    budget = Budget(EndpointConfig(concurrency=8), time.clock)
+    projection = Projection(budget, 80, time.said.append, in_flight=8)
+    for _ in range(8):
+        assert budget.refusal(question()) is None
+    time.now = 10.0  # the first eight answers come together
+    for _ in range(4):
+        budget.settle(question(), Reply("ok", "stop", None, 20, 5))
+        projection.note(10.0)
+    assert time.said == [
+        "4 of 80 calls took 4 requests, 100 tokens and 10 s: all of them would take about 80 requests, 2,000 tokens "
+        "and 100 s"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rates", "seconds"), [({"requests_per_minute": 60}, 60), ({"tokens_per_minute": 1000}, 90), ({}, 0)]
+)
+def test_what_rates_allow_is_the_least_that_all_calls_take(
+    rates: dict[str, float], seconds: int, tmp_path: Path
+) -> None:
+    time = FakeTime()
+    with ScriptedServer(lambda _r, _n: says("ok")) as server:
+        open_on(server.url, tmp_path, time, concurrency=4, **rates).chat(questions(60))
+    assert time.said[0].endswith(f"1,500 tokens and {seconds} s")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from endpoints.scripted_server import DROP, HANG, TRUNCATE, ScriptedServer, Step
 
 from workbench.core.errors import IncompleteError, PrerequisiteError
 from workbench.endpoints.calls import CallFailed, ChatRequest, Reply, refuse_outage
+from workbench.endpoints.probe import probe
 
 PRICES = {"input_per_million": 1.0, "output_per_million": 1.0}
 
@@ -257,13 +259,13 @@ def test_a_newer_model_gets_the_length_limit_under_its_new_name(tmp_path: Path) 
     assert server.requests[-1]["max_completion_tokens"] == 8
 
 
-def test_another_cache_is_another_memory_of_the_same_server_and_budget(tmp_path: Path) -> None:
+def test_what_a_probe_learns_and_spends_is_known_to_the_calls_after_it(tmp_path: Path) -> None:
     def script(request: dict[str, Any], _number: int) -> Step:
         return status(400, "use max_completion_tokens") if "max_tokens" in request else says("ok")
 
     with ScriptedServer(script) as server:
         endpoint = open_on(server.url, tmp_path / "own")
-        endpoint.with_cache(tmp_path / "other").chat([question()])
+        probe(endpoint, logprobs=False, schema=False)
         assert (len(server.requests), endpoint.budget.requests) == (2, 2)
         endpoint.chat([question()])
         endpoint.chat([question()])
@@ -330,3 +332,20 @@ def test_terminal_control_characters_of_a_server_reach_no_message(tmp_path: Path
     assert isinstance(answer, CallFailed)
     assert "\x1b" not in answer.message
     json.dumps(answer.message)
+
+
+def test_a_server_that_hangs_up_does_not_end_the_process_as_a_closed_pipe_does(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def script(_request: dict[str, Any], _number: int) -> Step:
+        seen.append(signal.getsignal(signal.SIGPIPE))
+        return says("ok")
+
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as the command line does
+    try:
+        with ScriptedServer(script) as server:
+            open_on(server.url, tmp_path).chat([question()])
+        assert signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    assert seen == [signal.SIG_IGN]

@@ -21,10 +21,11 @@ from typer.testing import CliRunner
 from workbench.cli.main import app
 from workbench.core.config import EndpointConfig, ModelConfig
 from workbench.core.errors import UsageError
-from workbench.endpoints.calls import CallFailed, Endpoint, Reply
+from workbench.endpoints.calls import CallFailed, Reply
 from workbench.endpoints.client import open_endpoint
+from workbench.endpoints.in_process import InProcessEndpoint
 from workbench.endpoints.probe import probe
-from workbench.endpoints.serving import serving
+from workbench.endpoints.serving import Served, serving
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Running:
 
 
 @contextmanager
-def running(endpoint: Endpoint, token: str | None = None, host: str = "127.0.0.1") -> Iterator[Running]:
+def running(endpoint: Served, token: str | None = None, host: str = "127.0.0.1") -> Iterator[Running]:
     lines: list[str] = []
     with serving(endpoint, "tiny", host, 0, token, lines.append) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -63,9 +64,9 @@ def running(endpoint: Endpoint, token: str | None = None, host: str = "127.0.0.1
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
+def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> InProcessEndpoint:
     directory = tmp_path_factory.mktemp("served")
-    return open_endpoint(
+    return InProcessEndpoint(
         EndpointConfig(kind="in_process"), ModelConfig(ref=str(tiny_model_dir)), directory, directory / "responses"
     )
 
@@ -74,7 +75,7 @@ def body(**changes: Any) -> dict[str, Any]:
     return {"model": "tiny", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 3} | changes
 
 
-def test_its_answers_over_http_are_those_of_the_endpoint_in_process(model: Endpoint, tmp_path: Path) -> None:
+def test_its_answers_over_http_are_those_of_the_endpoint_in_process(model: Served, tmp_path: Path) -> None:
     asked = [question("Why?", max_tokens=4), question("Why?", max_tokens=1, top_logprobs=5)]
     with running(model) as server:
         client = open_endpoint(
@@ -91,14 +92,14 @@ def test_its_answers_over_http_are_those_of_the_endpoint_in_process(model: Endpo
     assert server.lines[0] == "POST /v1/chat/completions 200"
 
 
-def test_the_openai_client_reads_models_and_answers(model: Endpoint) -> None:
+def test_the_openai_client_reads_models_and_answers(model: Served) -> None:
     import openai
 
     with running(model, token="a-token") as server:
         client = openai.OpenAI(base_url=server.url, api_key="a-token", max_retries=0)
         assert [found.id for found in client.models.list()] == ["tiny"]
         parts: Any = [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
-        said = client.chat.completions.create(model="tiny", messages=parts, max_completion_tokens=2, n=1, stream=False)
+        said = client.chat.completions.create(model="tiny", messages=parts, max_completion_tokens=2, n=1)
         assert said.choices[0].message.content is not None
         assert said.usage is not None and said.usage.total_tokens == said.usage.prompt_tokens + 2
         with pytest.raises(openai.AuthenticationError):
@@ -108,7 +109,12 @@ def test_the_openai_client_reads_models_and_answers(model: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("sent", "status", "words"),
     [
-        (body(stream=True), 400, "'stream'"),
+        (body(stream="yes"), 400, "stream must be"),
+        (body(stream=True, logprobs=True), 400, "do not come in a stream"),
+        (body(stream_options={"include_usage": True}), 400, "stream_options"),
+        (body(stream=True, stream_options={"surprise": True}), 400, "stream_options"),
+        (body(stream=True, temperature=0.7), 400, "temperature must be 0"),
+        (body(stream=True, max_tokens=10**6), 400, "the model reads"),
         (body(n=2), 400, "'n'"),
         (body(response_format={"type": "json_schema", "json_schema": {}}), 400, "'response_format'"),
         (body(tools=[{"type": "function"}]), 400, "'tools'"),
@@ -134,7 +140,7 @@ def test_the_openai_client_reads_models_and_answers(model: Endpoint) -> None:
         (b"[" * 100_000, 400, "no JSON"),
     ],
 )
-def test_what_it_cannot_do_is_refused_by_name(model: Endpoint, sent: Any, status: int, words: str) -> None:
+def test_what_it_cannot_do_is_refused_by_name(model: Served, sent: Any, status: int, words: str) -> None:
     with running(model) as server:
         code, document = server.post(sent)
     assert (code, words in document["error"]["message"]) == (status, True), document
@@ -145,14 +151,14 @@ def test_what_it_cannot_do_is_refused_by_name(model: Endpoint, sent: Any, status
     [({"Host": "[bad"}, 400, "Host"), ({"Content-Length": "9" * 5000}, 413, "Content-Length")],
 )
 def test_headers_that_cannot_be_read_are_refused(
-    model: Endpoint, headers: dict[str, str], status: int, words: str
+    model: Served, headers: dict[str, str], status: int, words: str
 ) -> None:
     with running(model) as server:
         code, document = server.post(body(), **headers)
     assert (code, words in document["error"]["message"]) == (status, True), document
 
 
-def test_other_paths_pages_of_browsers_and_other_hosts_names_get_nothing(model: Endpoint) -> None:
+def test_other_paths_pages_of_browsers_and_other_hosts_names_get_nothing(model: Served) -> None:
     with running(model) as server:
         assert server.get("/nothing")[0] == 404
         assert server.post(body(), "/completions")[0] == 404
@@ -165,7 +171,7 @@ def test_other_paths_pages_of_browsers_and_other_hosts_names_get_nothing(model: 
         assert server.get("/models", Authorization="Bearer a-token")[0] == 200
 
 
-def test_other_machines_need_a_token_and_a_taken_port_is_said(model: Endpoint) -> None:
+def test_other_machines_need_a_token_and_a_taken_port_is_said(model: Served) -> None:
     with pytest.raises(UsageError, match="can be reached from other machines"):
         serving(model, "tiny", "0.0.0.0", 0, None)
     for empty in ("", "  "):
@@ -176,7 +182,7 @@ def test_other_machines_need_a_token_and_a_taken_port_is_said(model: Endpoint) -
         serving(model, "tiny", "127.0.0.1", int(server.url.split(":")[2].removesuffix("/v1")), None)
 
 
-def test_it_listens_on_the_loopback_address_of_the_new_protocol_too(model: Endpoint) -> None:
+def test_it_listens_on_the_loopback_address_of_the_new_protocol_too(model: Served) -> None:
     with running(model, host="::1") as server:
         assert server.url.startswith("http://[::1]:")
         assert server.get("/models")[0] == 200
@@ -196,7 +202,7 @@ def test_only_a_token_that_it_made_is_shown(
         assert (json.loads(result.stdout)["token"] is not None if form else "token:" in result.stdout) == shown
 
 
-def test_a_client_asking_for_what_is_refused_gets_a_failure_not_an_answer(model: Endpoint, tmp_path: Path) -> None:
+def test_a_client_asking_for_what_is_refused_gets_a_failure_not_an_answer(model: Served, tmp_path: Path) -> None:
     with running(model) as server:
         client = open_endpoint(
             EndpointConfig(base_url=server.url, model="tiny"), ModelConfig(), tmp_path, tmp_path / "responses"
@@ -220,5 +226,12 @@ def test_the_command_says_where_it_listens_and_ends_with_ctrl_c(tiny_model_dir: 
     code, document = server.post(body(model=said["model"]), Authorization=f"Bearer {said['token']}")
     assert (code, document["choices"][0]["finish_reason"]) == (200, "length")
     assert server.get("/models")[0] == 401
+    # a client that goes away within a stream, which Linux answers with SIGPIPE
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {said['token']}"}
+    asked = json.dumps(body(model=said["model"], stream=True, max_tokens=200)).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(server.url + "/chat/completions", asked, headers)) as stream:
+        stream.readline()
+    assert server.post(body(model=said["model"]), Authorization=headers["Authorization"])[0] == 200
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=60) == 130

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+DECIDING = {"for": "fingerprint"}
+"""Context of a dump that is to hold only what can change a result."""
 
 
 class Wire(BaseModel):
     """Immutable, strict about unknown keys; field docstrings become the descriptions of the JSON Schema."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    def for_fingerprint(self) -> dict[str, Any]:
+        """As JSON, for a fingerprint: without what cannot change a result, wherever it stands. Each part knows its own
+        and leaves it out when it is dumped with the context `DECIDING`."""
+        return self.model_dump(mode="json", context=DECIDING)
 
 
 def storable(text: str) -> str:

@@ -24,7 +24,7 @@ class Spent:
     """What an endpoint used up so far."""
 
     requests: int
-    """Attempts sent."""
+    """Attempts that have ended."""
     tokens: int
     cost: float
     """In the currency of `prices`; 0 without prices."""
@@ -64,6 +64,7 @@ class Budget:
         """Whether there are prices, without which the cost says nothing."""
         self.projected_calls = 0
         """The most calls of one chat whose use was projected."""
+        self._ended = 0
         self._reserved_tokens = 0
         self._reserved_cost = 0.0
 
@@ -99,6 +100,7 @@ class Budget:
             unknown = isinstance(answer, CallFailed) and answer.reason in _PERHAPS_ANSWERED
             prompt = 0 if unreachable else prompt_tokens(request)
             completion = request.max_tokens if unknown else 0
+        self._ended += 1
         self._reserved_tokens -= estimated_tokens(request)
         self._reserved_cost -= self._price(prompt_tokens(request), request.max_tokens)
         self.tokens += prompt + completion
@@ -117,7 +119,7 @@ class Budget:
 
     def spent(self) -> Spent:
         """What was used up to now, by calls that have ended."""
-        return Spent(self.requests, self.tokens, self.cost, self._seconds())
+        return Spent(self._ended, self.tokens, self.cost, self._seconds())
 
     def exceeded_by(self, total: Spent) -> str | None:
         """Which limits so much would break, in words."""

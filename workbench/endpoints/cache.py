@@ -4,7 +4,8 @@
         cache.put(key, reply)       # on disk when this returns
         cache.get(key)              # Reply(..., cached=True), or None
 
-One SQLite file per project, readable by its owner alone. It holds answers under hashes: neither prompts nor API keys.
+One SQLite file per project, readable by its owner alone. It holds answers, and what servers were seen to be able to do,
+under hashes: neither prompts nor API keys.
 """
 
 from __future__ import annotations
@@ -20,13 +21,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from workbench.core.errors import IncompleteError
 from workbench.core.fingerprints import fingerprint
-from workbench.endpoints.calls import ChatRequest, Reply
+from workbench.endpoints.calls import Ability, ChatRequest, Reply
 
 _FILE = "responses.sqlite"
 _LOCK_WAIT_S = 30.0
 _CHECKPOINT_PAGES = 8000
 """32 MB: moving the log into the file waits for the disk, and every call in flight with it."""
+_PRIMARY_CODE = 0xFF
+"""Bits of an SQLite error code that say what it is; the others say where."""
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "make room on the disk and run again: the answers in the file are kept",
+    sqlite3.SQLITE_BUSY: "another command writes to it: wait for its end and run again",
+    sqlite3.SQLITE_READONLY: "make the file and its directory writable and run again",
+    sqlite3.SQLITE_CANTOPEN: "make the file and its directory writable and run again",
+    sqlite3.SQLITE_IOERR: "see to the disk and run again: the answers in the file may be whole",
+}
+_DAMAGED = "delete the file and run again (its answers will be asked for, and paid, again)"
 _REPLY = TypeAdapter(Reply)
+_ABILITY = TypeAdapter(Ability)
 
 
 def cache_key(served_by: str, request: ChatRequest) -> str:
@@ -47,8 +59,15 @@ class ResponseCache:
 
     def __enter__(self) -> ResponseCache:
         """Opens the file, creating it (mode 0600) where there is none. IncompleteError if it is damaged."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise IncompleteError(
+                f"response cache cannot be used: {error.strerror}",
+                where=str(self._path),
+                next_step="make the directory writable, or give another project with -C",
+            ) from None
         # isolation_level=None: every statement is its own transaction, so every reply is committed by itself
         self._connection = sqlite3.connect(self._path, timeout=_LOCK_WAIT_S, isolation_level=None)
         self._execute("PRAGMA journal_mode=WAL")
@@ -56,6 +75,7 @@ class ResponseCache:
         self._execute("PRAGMA synchronous=NORMAL")
         self._execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         self._execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
+        self._execute("CREATE TABLE IF NOT EXISTS abilities (key TEXT PRIMARY KEY, ability TEXT NOT NULL)")
         return self
 
     def __exit__(
@@ -86,6 +106,19 @@ class ResponseCache:
         statement = "INSERT INTO replies VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET reply = excluded.reply"
         self._execute(statement, key, _REPLY.dump_json(reply).decode("utf-8"))
 
+    def ability(self, served_by: str, name: str) -> Ability | None:
+        """What was seen of a server the last time; None if it was never tried, or the row is none."""
+        row = self._execute("SELECT ability FROM abilities WHERE key = ?", fingerprint([served_by, name])).fetchone()
+        try:
+            return None if row is None else _ABILITY.validate_json(row[0])
+        except ValidationError:
+            return None
+
+    def put_ability(self, served_by: str, name: str, ability: Ability) -> None:
+        """Stores what was seen."""
+        found = _ABILITY.dump_json(ability).decode("utf-8")
+        self._execute("INSERT OR REPLACE INTO abilities VALUES (?, ?)", fingerprint([served_by, name]), found)
+
     def _execute(self, statement: str, *values: str) -> sqlite3.Cursor:
         assert self._connection is not None, "use ResponseCache in a with statement"
         try:
@@ -95,5 +128,5 @@ class ResponseCache:
             raise IncompleteError(
                 f"response cache cannot be used: {error}",
                 where=str(self._path),
-                next_step="delete the file and run again (its answers will be asked for, and paid, again)",
+                next_step=_ADVICE.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE, _DAMAGED),
             ) from None

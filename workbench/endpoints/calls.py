@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from workbench.core.errors import IncompleteError, PrerequisiteError
 from workbench.core.records import Message
+
+if TYPE_CHECKING:
+    from workbench.endpoints.budget import Budget
 
 FailureReason = Literal[
     "unreachable",
@@ -37,7 +39,14 @@ FailureReason = Literal[
 ]
 TRANSIENT: frozenset[FailureReason] = frozenset({"unreachable", "timeout", "dropped", "rate_limited", "server_error"})
 """Reasons that may be gone a moment later: tried again, up to `max_retries`."""
-_OUTAGE: frozenset[FailureReason] = TRANSIENT | {"auth", "not_found", "redirected"}
+_OUTAGE: frozenset[FailureReason] = TRANSIENT | {
+    "auth",
+    "not_found",
+    "redirected",
+    "not_json",
+    "bad_reply",
+    "no_choices",
+}
 """Reasons that say something about the server and nothing about the question."""
 _TOLERATED_OUTAGE_FRACTION = 0.1
 
@@ -96,6 +105,23 @@ def never_cancelled() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Whether something was seen to work."""
+
+    works: bool
+    remark: str = ""
+    """What is wrong, for people."""
+
+
+Abilities = dict[str, Ability]
+"""What was tried, by name."""
+
+
+class ServerChanged(IncompleteError):
+    """A server can no longer do what questions of this run were put for: all are to be put anew, in another form."""
+
+
 class Endpoint(Protocol):
     """A model that answers chats: a server, or the base model in this process."""
 
@@ -104,9 +130,18 @@ class Endpoint(Protocol):
         """Model and address, for people and records; holds no secret."""
         ...
 
-    def with_cache(self, cache_dir: Path) -> Endpoint:
-        """The same endpoint, with its budget and rates, and with the answers in `cache_dir` in place of those it knows,
-        unless its answers can never change."""
+    @property
+    def budget(self) -> Budget:
+        """What was used up so far, and of how much."""
+        ...
+
+    def abilities(self, wanted: Sequence[str], trial: Callable[[Endpoint], Abilities], *, anew: bool) -> Abilities:
+        """What `trial` finds out by asking this endpoint, past its cache, on its budget and rates.
+
+        What an earlier run found out holds until the first call that the cache cannot answer: `trial` is run right
+        before it. If something ceased to work then, that `chat` raises ServerChanged, and the next call of `abilities`
+        knows it. `anew` asks at once.
+        """
         ...
 
     def chat(

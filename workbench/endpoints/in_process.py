@@ -10,6 +10,7 @@ for one token are a single forward pass over a whole batch; longer answers are g
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,11 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.core.config import EndpointConfig, ModelConfig, Precision
+from workbench.core.errors import IncompleteError
 from workbench.core.wire import storable
 from workbench.endpoints.batch import CANCELLED, Answers, Batch
 from workbench.endpoints.budget import Budget
 from workbench.endpoints.cache import ResponseCache
-from workbench.endpoints.calls import CallFailed, ChatRequest, Reply, never_cancelled, nobody
+from workbench.endpoints.calls import (
+    Abilities,
+    Answer,
+    CallFailed,
+    ChatRequest,
+    Endpoint,
+    Reply,
+    never_cancelled,
+    nobody,
+)
 from workbench.endpoints.projection import Projection
 from workbench.models.refs import model_fingerprint, resolve
 
@@ -34,6 +45,8 @@ _VERSION = 1
 _MOST_TOKENS = 4096
 """Padded prompt tokens of one forward pass: large enough to keep two cores busy, small enough for 1 GB."""
 _MOST_ROWS = 16
+_HALF_A_SIGN = "\ufffd"
+"""What tokens decode to that hold the first bytes of a character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,30 @@ class InProcessEndpoint:
         cancelled: Callable[[], bool] = never_cancelled,
     ) -> Answers:
         """Answers in the order of `requests`; greedy, so a temperature or a schema fails as `bad_request`."""
+        return self._answered(requests, on_done, cancelled, None)
+
+    def streamed(self, request: ChatRequest, heard: Callable[[str], object]) -> Answer:
+        """The answer to one request, the same as `chat` gives; `heard` hears its text piece by piece as it is made.
+
+        Whatever `heard` raises ends the work.
+        """
+        told = _Told(heard)
+
+        def on_token(ids: list[int]) -> None:
+            told.so_far(storable(str(self.load().tokenizer.decode(ids, skip_special_tokens=True))))
+
+        answer = self._answered([request], None, never_cancelled, on_token)[0]
+        if isinstance(answer, Reply):
+            told.all(answer.text)
+        return answer
+
+    def _answered(
+        self,
+        requests: Sequence[ChatRequest],
+        on_done: Callable[[int], object] | None,
+        cancelled: Callable[[], bool],
+        on_token: Callable[[list[int]], object] | None,
+    ) -> Answers:
         with ResponseCache(self._cache_dir) as cache:
             batch = Batch(self._served_by, requests, cache, on_done)
             able = False
@@ -82,14 +119,16 @@ class InProcessEndpoint:
                 else:
                     able = True
             if able:
-                self._answer_missing(batch, cancelled)
+                self._answer_missing(batch, cancelled, on_token)
             return batch.answers()
 
-    def with_cache(self, cache_dir: Path) -> InProcessEndpoint:
-        """Itself: the weights are part of every key of its cache."""
-        return self
+    def abilities(self, wanted: Sequence[str], trial: Callable[[Endpoint], Abilities], *, anew: bool) -> Abilities:
+        """As its cache has them: the weights are part of every key, so its answers never change."""
+        return trial(self)
 
-    def _answer_missing(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
+    def _answer_missing(
+        self, batch: Batch, cancelled: Callable[[], bool], on_token: Callable[[list[int]], object] | None
+    ) -> None:
         """Forward pass by forward pass. Rows are put together from all requests, cached ones too, because bf16 results
         depend on their neighbours: a resumed run computes the very numbers of an unbroken one."""
         loaded = self.load()
@@ -111,11 +150,14 @@ class InProcessEndpoint:
                 batch.finish(key, refusal)
             if len(refused) == len(asked):
                 continue
-            for row, answer in zip(rows, _answers(loaded, rows), strict=True):
+            began = time.monotonic()
+            made = _answers(loaded, rows, on_token)
+            took_s = (time.monotonic() - began) / (len(asked) - len(refused))
+            for row, answer in zip(rows, made, strict=True):
                 if row.key in asked and row.key not in refused:
                     self.budget.settle(row.request, answer)
                     batch.finish(row.key, answer)
-                    projection.note()
+                    projection.note(took_s)
 
     def load(self) -> LoadedModel:
         """The model, loaded once. Raises as `workbench.models.loading.load`."""
@@ -135,6 +177,27 @@ class InProcessEndpoint:
             _Prompt(key, request, prompt_ids(loaded.tokenizer, request.messages, system))
             for key, request in distinct.items()
         ]
+
+
+class _Told:
+    """A growing text, told in pieces that are never taken back."""
+
+    def __init__(self, heard: Callable[[str], object]) -> None:
+        self._heard = heard
+        self._told = ""
+
+    def so_far(self, text: str) -> None:
+        """Tells what is new and whole: the last sign may still be half a one."""
+        if not text.endswith(_HALF_A_SIGN) and text.startswith(self._told):
+            self.all(text)
+
+    def all(self, text: str) -> None:
+        """Tells what is new. IncompleteError if the text no longer begins with what was told."""
+        if not text.startswith(self._told):
+            raise IncompleteError("the tokenizer read the whole answer otherwise than its beginning")
+        if len(text) > len(self._told):
+            self._heard(text[len(self._told) :])
+            self._told = text
 
 
 def _unsupported(request: ChatRequest) -> CallFailed | None:
@@ -169,7 +232,9 @@ def _too_long(loaded: LoadedModel, prompt: _Prompt) -> CallFailed | None:
     return CallFailed("bad_request", f"prompt and answer need up to {needed} tokens, the model reads {limit}")
 
 
-def _answers(loaded: LoadedModel, rows: list[_Prompt]) -> list[Reply]:
+def _answers(
+    loaded: LoadedModel, rows: list[_Prompt], on_token: Callable[[list[int]], object] | None
+) -> list[Reply]:
     """Replies to prompts of one length limit."""
     max_tokens = rows[0].request.max_tokens
     wants_logprobs = any(prompt.request.top_logprobs for prompt in rows)
@@ -178,7 +243,7 @@ def _answers(loaded: LoadedModel, rows: list[_Prompt]) -> list[Reply]:
     # torch is loaded by now
     from workbench.models.generate import generate
 
-    generated = generate(loaded, [prompt.ids for prompt in rows], max_tokens, len(rows))
+    generated = generate(loaded, [prompt.ids for prompt in rows], max_tokens, len(rows), on_token=on_token)
     firsts = _first_tokens(loaded, rows) if wants_logprobs else [None] * len(rows)
     return [
         Reply(

@@ -1,4 +1,4 @@
-"""What a model server can do, asked once before it is relied on.
+"""What a model server can do, asked before it is relied on.
 
     probe(endpoint, logprobs=True, schema=False)  ->  Capabilities(logprobs=True, schema=False, remarks=())
 
@@ -10,12 +10,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 
 from workbench.core.errors import PrerequisiteError
 from workbench.core.records import Message
-from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, Endpoint, FailureReason, Reply
+from workbench.endpoints.calls import (
+    Abilities,
+    Ability,
+    Answer,
+    CallFailed,
+    ChatRequest,
+    Endpoint,
+    FailureReason,
+    Reply,
+)
 
 _GREETING = (Message(role="user", content="Reply with the single word: ready"),)
 _COLOUR = (Message(role="user", content="Name a colour. Answer as JSON."),)
@@ -27,6 +35,14 @@ _COLOUR_SCHEMA = {
 }
 """A key and values that no model would choose by itself."""
 _TOP = 20
+_INSTEAD = {
+    "log-probabilities": "its words are read instead",
+    "JSON schemas": "answers are asked for in tagged lines instead",
+}
+"""What is tried, and what is done without."""
+_LOGPROBS, _SCHEMA = _INSTEAD
+_SAYS_NOTHING: frozenset[FailureReason] = frozenset({"unreachable", "rate_limited", "auth", "budget"})
+"""Failures that have nothing to do with what was asked for; some servers answer 500 to a schema."""
 _ADVICE: dict[FailureReason, str] = {
     "unreachable": "start the server, or correct base_url",
     "dropped": "look at the server's log: it closed the connection",
@@ -52,34 +68,46 @@ class Capabilities:
     """What was asked for and does not work, for people."""
 
 
-def probe(endpoint: Endpoint, *, logprobs: bool, schema: bool) -> Capabilities:
-    """Tries the wanted abilities with one or two short calls, past the cache of the project: that would tell what stood
-    behind the address on another day.
+def probe(endpoint: Endpoint, *, logprobs: bool, schema: bool, anew: bool = False) -> Capabilities:
+    """Tries the wanted abilities with one or two short calls; where they are known from an earlier run, not before
+    the first call that is not in the cache, or at once with `anew`.
 
-    Raises PrerequisiteError if the endpoint does not answer at all.
+    Raises PrerequisiteError if the endpoint is asked and does not answer at all; `Endpoint.abilities` says what a later
+    `chat` may raise.
     """
-    with TemporaryDirectory() as directory:
-        return _probe(endpoint.with_cache(Path(directory)), logprobs=logprobs, schema=schema)
+    wanted = [name for name, asked_for in ((_LOGPROBS, logprobs), (_SCHEMA, schema)) if asked_for]
+    found = endpoint.abilities(wanted, partial(_tried, wanted), anew=anew)
+    remarks = [f"{endpoint.name}: {found[name].remark}; {_INSTEAD[name]}" for name in wanted if not found[name].works]
+    able = {name for name in wanted if found[name].works}
+    return Capabilities(logprobs=_LOGPROBS in able, schema=_SCHEMA in able, remarks=tuple(remarks))
 
 
-def _probe(endpoint: Endpoint, *, logprobs: bool, schema: bool) -> Capabilities:
+def _tried(wanted: list[str], endpoint: Endpoint) -> Abilities:
+    logprobs = _LOGPROBS in wanted
     answer = _ask(endpoint, ChatRequest(_GREETING, max_tokens=8, top_logprobs=_TOP if logprobs else 0))
     if logprobs and isinstance(answer, CallFailed) and answer.reason in {"bad_request", "bad_logprobs"}:
         answer = _ask(endpoint, ChatRequest(_GREETING, max_tokens=8))
     if isinstance(answer, CallFailed) and answer.reason not in {"refusal", "no_content", "cancelled"}:
-        raise PrerequisiteError(
-            f"model endpoint does not answer: {answer.message}",
-            where=endpoint.name,
-            next_step=_ADVICE.get(answer.reason, "check `base_url` and `model` of the endpoint"),
-        )
-    remarks = []
-    problem = _logprobs_problem(answer) if logprobs else None
-    if problem:
-        remarks.append(f"{endpoint.name}: {problem}; its words are read instead")
-    obeys = schema and _obeys_schema(_ask(endpoint, ChatRequest(_COLOUR, max_tokens=32, schema=_COLOUR_SCHEMA)))
-    if schema and not obeys:
-        remarks.append(f"{endpoint.name}: does not follow a JSON schema; answers are asked for in tagged lines instead")
-    return Capabilities(logprobs=logprobs and problem is None, schema=obeys, remarks=tuple(remarks))
+        raise _away(endpoint, answer)
+    found: Abilities = {}
+    if logprobs:
+        problem = _logprobs_problem(answer)
+        found[_LOGPROBS] = Ability(problem is None, problem or "")
+    if _SCHEMA in wanted:
+        answer = _ask(endpoint, ChatRequest(_COLOUR, max_tokens=32, schema=_COLOUR_SCHEMA))
+        if isinstance(answer, CallFailed) and answer.reason in _SAYS_NOTHING:
+            raise _away(endpoint, answer)
+        obeys = _obeys_schema(answer)
+        found[_SCHEMA] = Ability(obeys, "" if obeys else "does not follow a JSON schema")
+    return found
+
+
+def _away(endpoint: Endpoint, failure: CallFailed) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"model endpoint does not answer: {failure.message}",
+        where=endpoint.name,
+        next_step=_ADVICE.get(failure.reason, "check `base_url` and `model` of the endpoint"),
+    )
 
 
 def _ask(endpoint: Endpoint, request: ChatRequest) -> Answer:

@@ -17,12 +17,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from workbench.core.config import EndpointConfig
-from workbench.endpoints.calls import TRANSIENT, CallFailed
+from workbench.endpoints.calls import TRANSIENT, CallFailed, nobody
 
 LONGEST_WAIT_S = 600.0
 """A server that asks for a longer pause is reported instead of waited for."""
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 8.0
+_WORTH_A_WORD_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Rates:
         self._requests = _Rate(math.inf if requests is None else requests / 60)
         self._tokens = _Rate(math.inf if tokens is None else tokens / 60)
 
+    def fastest_s(self, requests: int, tokens: int) -> float:
+        """How long so many take at least."""
+        return max(requests / self._requests.per_s, tokens / self._tokens.per_s)
+
     def free_at(self) -> float:
         """The time from which on the next request may leave."""
         return max(self._requests.free_at, self._tokens.free_at)
@@ -75,7 +80,10 @@ class Pauses:
         rates: Rates,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        say: Callable[[str], object] = nobody,
     ) -> None:
+        """`say` hears of a pause that somebody might take for a standstill."""
+        self._say = say
         self.rates = rates
         self.clock = clock
         self._sleep = sleep
@@ -101,7 +109,10 @@ class Pauses:
             return True
         if attempt.retry_after_s > LONGEST_WAIT_S:
             return False
-        self._closed_until = max(self._closed_until, self.clock() + attempt.retry_after_s)
+        until = self.clock() + attempt.retry_after_s
+        if until - max(self._closed_until, self.clock()) > _WORTH_A_WORD_S:
+            self._say(f"waiting {attempt.retry_after_s:.0f} s, as the server asks: {attempt.failure.message}")
+        self._closed_until = max(self._closed_until, until)
         return True
 
 

@@ -13,10 +13,15 @@ import asyncio
 import copy
 import random
 import re
+import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.core.config import EndpointConfig
@@ -25,7 +30,18 @@ from workbench.endpoints.address import is_loopback, verified_local
 from workbench.endpoints.batch import CANCELLED, Answers, Batch
 from workbench.endpoints.budget import Budget, estimated_tokens
 from workbench.endpoints.cache import ResponseCache
-from workbench.endpoints.calls import Answer, CallFailed, ChatRequest, FailureReason, Reply, never_cancelled, nobody
+from workbench.endpoints.calls import (
+    Abilities,
+    Answer,
+    CallFailed,
+    ChatRequest,
+    Endpoint,
+    FailureReason,
+    Reply,
+    ServerChanged,
+    never_cancelled,
+    nobody,
+)
 from workbench.endpoints.projection import Projection
 from workbench.endpoints.replies import EchoedPrompt, read_completion, read_echo, server_said, shortened
 from workbench.endpoints.retry import LONGEST_WAIT_S, Attempt, Pauses, Rates, retry_after_s
@@ -74,6 +90,7 @@ class ServerEndpoint:
         self._sleep = sleep
         self._rates = Rates(config)
         self._dialect = _Dialect()
+        self._before_asking: Callable[[], None] | None = None
 
     def chat(
         self,
@@ -81,26 +98,73 @@ class ServerEndpoint:
         on_done: Callable[[int], object] | None = None,
         cancelled: Callable[[], bool] = never_cancelled,
     ) -> Answers:
-        """Answers in the order of `requests`. Equal requests are asked once; cached ones not at all."""
+        """Answers in the order of `requests`. Equal requests are asked once; cached ones not at all.
+
+        As `abilities`, it may raise before the first call that is not cached.
+        """
         with ResponseCache(self._cache_dir) as cache:
             batch = Batch(self.name, requests, cache, on_done)
             if batch.unanswered:
-                asyncio.run(self._ask_all(batch, cancelled))
+                if self._before_asking is not None:
+                    self._before_asking()
+                    self._before_asking = None
+                with _hanging_up_is_an_error():
+                    asyncio.run(self._ask_all(batch, cancelled))
             return batch.answers()
 
-    def with_cache(self, cache_dir: Path) -> ServerEndpoint:
-        """The same server, budget and rates with another cache."""
+    def abilities(self, wanted: Sequence[str], trial: Callable[[Endpoint], Abilities], *, anew: bool) -> Abilities:
+        """As the protocol says; kept in the cache, beside the answers whose form follows from them."""
+        with ResponseCache(self._cache_dir) as cache:
+            known = {name: seen for name in wanted if (seen := cache.ability(self.name, name)) is not None}
+            if known and len(known) == len(wanted) and not anew:
+                self._before_asking = partial(self._look_again, known, trial)
+                return known
+            found = self._seen(trial)
+            for name, ability in found.items():
+                cache.put_ability(self.name, name, ability)
+        return found
+
+    def _seen(self, trial: Callable[[Endpoint], Abilities]) -> Abilities:
+        """What works now: the project's cache would tell what stood behind the address on another day."""
         other = copy.copy(self)
-        other._cache_dir = cache_dir
-        return other
+        other._before_asking = None
+        with TemporaryDirectory() as directory:
+            other._cache_dir = Path(directory)
+            return trial(other)
+
+    def _look_again(self, known: Abilities, trial: Callable[[Endpoint], Abilities]) -> None:
+        """ServerChanged if something known to work does not work any more. What has begun to work is left alone: in
+        another form, answers that are kept would be asked for again."""
+        found = self._seen(trial)
+        lost = {name: now for name, now in found.items() if known[name].works and not now.works}
+        with ResponseCache(self._cache_dir) as cache:
+            for name, ability in lost.items():
+                cache.put_ability(self.name, name, ability)
+        if lost:
+            raise ServerChanged(
+                f"the server has changed since it was last used: {'; '.join(now.remark for now in lost.values())}",
+                where=self.name,
+                next_step="run the same command again: all is asked anew, in a form that the server understands",
+            )
+        if gained := [name for name, now in found.items() if now.works and not known[name].works]:
+            self._say(
+                f"{self.name}: {' and '.join(gained)} work by now; what it is asked keeps its form, so that nothing is "
+                "asked twice (`workbench endpoint check` has it changed)"
+            )
 
     async def _ask_all(self, batch: Batch, cancelled: Callable[[], bool]) -> None:
         """Runs `concurrency` workers over the missing requests; on cancellation the rest is marked, not awaited."""
         todo = batch.missing()
         shared = _Shared(
-            Pauses(self._rates, self._clock, self._sleep),
+            Pauses(self._rates, self._clock, self._sleep, self._say_of_server),
             random.Random(batch.unanswered),
-            Projection(self.budget, batch.unanswered, self._say),
+            Projection(
+                self.budget,
+                batch.unanswered,
+                self._say,
+                in_flight=self._config.concurrency,
+                fastest_s=lambda all_calls: self._rates.fastest_s(all_calls.requests, all_calls.tokens),
+            ),
         )
         async with self._client() as client:
             workers = [
@@ -127,9 +191,10 @@ class ServerEndpoint:
         self, client: AsyncOpenAI, batch: Batch, shared: _Shared, todo: Iterator[tuple[str, ChatRequest]]
     ) -> None:
         for key, request in todo:
+            began = self._clock()
             answer = shared.stopped or await self._answer(client, shared, request)
             batch.finish(key, answer)
-            shared.note(answer)
+            shared.note(answer, self._clock() - began)
             if shared.stopped is not None:
                 return
 
@@ -141,7 +206,7 @@ class ServerEndpoint:
                 return self.budget.out_of_time()
             if refusal := self.budget.refusal(request):
                 return refusal
-            attempt = await self._attempt(client, "/chat/completions", self._parameters(request), read_completion)
+            attempt = await self._attempt(client, "chat/completions", self._parameters(request), read_completion)
             used = self.budget.settle(request, attempt.failure if isinstance(attempt, Attempt) else attempt)
             self._rates.correct(used - estimated_tokens(request), self._clock())
             if isinstance(attempt, Reply):
@@ -157,9 +222,10 @@ class ServerEndpoint:
 
         async def asked() -> EchoedPrompt | Attempt:
             async with self._client() as client:
-                return await self._attempt(client, "/completions", sent, read_echo)
+                return await self._attempt(client, "completions", sent, read_echo)
 
-        found = asyncio.run(asked())
+        with _hanging_up_is_an_error():
+            found = asyncio.run(asked())
         return found.failure if isinstance(found, Attempt) else found
 
     async def _attempt(
@@ -173,8 +239,10 @@ class ServerEndpoint:
         try:
             # the client's own timeout bounds each read; this bounds the whole request
             async with asyncio.timeout(self._config.timeout_s):
-                # not `chat.completions.create`, which makes objects that nobody reads
-                raw = await client.post(path, body=sent, cast_to=openai.HttpxBinaryResponseContent)
+                # not `chat.completions.create`, which makes objects that nobody reads; whole addresses are read once
+                raw = await client.post(
+                    f"{client.base_url}{path}", body=sent, cast_to=openai.HttpxBinaryResponseContent
+                )
                 answer = read(self._public_bytes(raw.content))
         except (TimeoutError, openai.APITimeoutError):
             answer = CallFailed("timeout", f"no complete answer within {self._config.timeout_s:g} s")
@@ -200,6 +268,9 @@ class ServerEndpoint:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
         return parameters
+
+    def _say_of_server(self, text: str) -> None:
+        self._say(f"{self.name}: {text}")
 
     def _refused(self, error: APIStatusError, sent: dict[str, Any]) -> Attempt:
         """A reply with another status than 200, as a failure."""
@@ -227,26 +298,38 @@ class ServerEndpoint:
         return text if self._secret is None else self._secret.sub(_HIDDEN_KEY, text)
 
     def _public_bytes(self, body: bytes) -> bytes:
+        if self._secret is None:
+            return body
         return self._public(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def _client(self) -> AsyncOpenAI:
         """A client for one event loop. Redirects are not followed: the key goes to the configured address alone."""
         import openai
 
-        from workbench.endpoints.transport import AiohttpTransport
+        from workbench.endpoints.transport import AiohttpTransport, PlainClient
 
-        timeout = openai.Timeout(self._config.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._config.timeout_s))
-        transport = openai.DefaultAsyncHttpxClient(
-            timeout=timeout,
-            follow_redirects=False,
-            # a proxy from the environment cannot reach this machine's own loopback
-            transport=AiohttpTransport(proxies=not is_loopback(self._base_url)),
-            trust_env=False,
-        )
         address = verified_local(self._base_url) if self._config.local_only else self._base_url
         return openai.AsyncOpenAI(
-            base_url=address, api_key=self._key or "none", max_retries=0, timeout=timeout, http_client=transport
+            base_url=address,
+            api_key=self._key or "none",
+            max_retries=0,
+            timeout=openai.Timeout(self._config.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._config.timeout_s)),
+            # a proxy from the environment cannot reach this machine's own loopback
+            http_client=PlainClient(AiohttpTransport(address, proxies=not is_loopback(address))),
         )
+
+
+@contextmanager
+def _hanging_up_is_an_error() -> Iterator[None]:
+    """The command line lets a closed pipe end the process (`| head`); a server that closes a connection must not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say so
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 @dataclass(slots=True)
@@ -268,11 +351,11 @@ class _Shared:
         """Once set, the remaining requests get this answer without being sent."""
         self._unreachable_in_a_row = 0
 
-    def note(self, answer: Answer) -> None:
+    def note(self, answer: Answer, took_s: float) -> None:
         """Draws the conclusion that the rest would fail in the same way."""
         if self.stopped is not None:
             return
-        self._projection.note()
+        self._projection.note(took_s)
         unreachable = isinstance(answer, CallFailed) and answer.reason == "unreachable"
         self._unreachable_in_a_row = self._unreachable_in_a_row + 1 if unreachable else 0
         if isinstance(answer, CallFailed) and (

@@ -1,6 +1,6 @@
 """How requests travel: aiohttp under the `openai` client, to spare processor time.
 
-    openai.DefaultAsyncHttpxClient(transport=AiohttpTransport(proxies=False), ...)
+    openai.AsyncOpenAI(http_client=PlainClient(AiohttpTransport("http://127.0.0.1:8000/v1", proxies=False)), ...)
 
 Redirects are handed back, never followed. What goes wrong on the way is raised in httpx's words, as `openai` expects.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # 0.2 s together: this module is imported when the first request is about to leave
 import aiohttp
@@ -16,6 +17,8 @@ import httpx2
 
 _ALREADY_THERE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the client above sets or leaves out on purpose."""
+_HEADER_ENCODING = "latin-1"
+"""Has a sign for every byte; where none is named, httpx tries to decode all headers whenever it looks at one."""
 _UNPACKED = "identity"
 """The only encoding that is taken: a few kilobytes of gzip can unpack to gigabytes."""
 _LARGEST_BODY = 32 << 20
@@ -25,10 +28,13 @@ _LARGEST_BODY = 32 << 20
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """One session for the life of a client."""
 
-    def __init__(self, *, proxies: bool) -> None:
-        """`proxies`: go through those that the environment names. Must be made in a running event loop."""
+    def __init__(self, address: str, *, proxies: bool) -> None:
+        """For a server at `address`. `proxies`: go through those that the environment names. Must be made in a running
+        event loop."""
+        # 20 ms and more for the certificates that the system trusts
+        tls = httpx2.create_ssl_context() if address.startswith("https:") else False
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_ALREADY_THERE,
@@ -41,23 +47,48 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         timeout = aiohttp.ClientTimeout(
             total=None, connect=limits.get("pool"), sock_connect=limits.get("connect"), sock_read=limits.get("read")
         )
-        sent = httpx2.Headers(request.headers)
-        sent["Accept-Encoding"] = _UNPACKED
         with _told_in_httpx():
             async with self._session.request(
                 request.method,
                 str(request.url),
-                data=await request.aread(),
-                headers=sent.multi_items(),
+                data=request.content,
+                headers=[*request.headers.multi_items(), ("Accept-Encoding", _UNPACKED)],
                 allow_redirects=False,
                 timeout=timeout,
             ) as answer:
                 body = await _body(answer)
-        return httpx2.Response(answer.status, headers=_headers(answer), content=body)
+        headers = httpx2.Headers(_headers(answer), encoding=_HEADER_ENCODING)
+        return httpx2.Response(answer.status, headers=headers, content=body, request=request)
 
     async def aclose(self) -> None:
         """Closes all connections."""
         await self._session.close()
+
+
+class PlainClient(httpx2.AsyncClient):
+    """What `openai` needs of httpx: requests go out with the headers that it gives them, and answers come back.
+
+    httpx's own way would merge cookies, headers and addresses and look for redirects and credentials at every call.
+    """
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
+        super().__init__(transport=transport, trust_env=False)
+        self._way = transport
+        self._addresses: dict[str, httpx2.URL] = {}
+
+    def build_request(self, method: str, url: httpx2.URL | str, **given: Any) -> httpx2.Request:
+        """The request, with nothing added to it but its length."""
+        if (address := self._addresses.get(str(url))) is None:
+            address = self._addresses[str(url)] = httpx2.URL(url)
+        headers = httpx2.Headers(given["headers"], encoding=_HEADER_ENCODING)
+        timeout = httpx2.Timeout(given["timeout"]).as_dict()
+        return httpx2.Request(
+            method, address, headers=headers, content=given["content"], extensions={"timeout": timeout}
+        )
+
+    async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
+        """The answer, read whole, whatever its status."""
+        return await self._way.handle_async_request(request)
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
@@ -90,6 +121,6 @@ def _told_in_httpx() -> Iterator[None]:
     except (aiohttp.ServerTimeoutError, TimeoutError) as error:
         raise httpx2.ReadTimeout(str(error)) from error
     except aiohttp.ClientConnectorError as error:
-        raise httpx2.ConnectError(str(error)) from error
+        raise httpx2.ConnectError(str(error.os_error)) from error
     except aiohttp.ClientError as error:
         raise httpx2.RemoteProtocolError(f"{type(error).__name__}: {error}") from error

