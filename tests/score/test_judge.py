@@ -23,7 +23,7 @@ from judge_world import (
 from workbench.core.errors import IncompleteError, PrerequisiteError
 from workbench.core.fingerprints import short_id
 from workbench.core.stage import Cancelled, Done
-from workbench.endpoints.calls import CallFailed, Reply
+from workbench.endpoints.calls import CallFailed, Reply, ServerChanged
 from workbench.score.judge import shared_family
 from workbench.score.judging.pairwise import read_opinion
 
@@ -126,8 +126,8 @@ def test_a_resumed_judge_pays_for_no_call_twice(world: World) -> None:
         before = world.judgments()
         paid = len(server.requests)
         world.run(server.url)
-        # but for the probe, which must not tell what stood there before
-        assert ["ready" in str(request["messages"]) for request in server.requests[paid:]] == [True]
+        assert len(server.requests) == paid
+    world.run(server.url)  # nobody is there any more, and nobody is needed
     assert world.judgments() == before
 
 
@@ -137,6 +137,9 @@ def test_a_server_replaced_behind_the_address_is_asked_what_it_can_do(world: Wor
         world.run(server.url)
         assert "gives no log-probabilities" not in world.messages()
         able = False
+        world.answers["base"][DOCUMENTS[0]["prompt"]] = "It prints."  # not judged yet
+        with pytest.raises(ServerChanged, match="gives no log-probabilities"):
+            world.run(server.url)
         world.run(server.url)
     assert "gives no log-probabilities" in world.messages()
     assert {row.preference for row in world.judgments()} == {1.0}
@@ -159,6 +162,24 @@ def test_equal_answers_are_a_tie_without_a_call_and_missing_ones_an_error_not_a_
 def test_an_unreachable_judge_is_a_missing_prerequisite(world: World) -> None:
     with pytest.raises(PrerequisiteError, match="does not answer"):
         world.run(refused_url())
+
+
+@pytest.mark.parametrize(("every", "error"), [(1, PrerequisiteError), (4, IncompleteError)])
+def test_a_server_that_answers_with_web_pages_is_an_outage_and_no_bad_judge(
+    world: World, every: int, error: type[Exception]
+) -> None:
+    """Kept as the verdict on a judge, it would stand after the server is mended."""
+    page = Step(b"<html>busy</html>", content_type="text/html")
+
+    def script(request: dict[str, Any], number: int) -> Step:
+        return page if number and number % every == 0 else judge_with(knows)(request, number)
+
+    with ScriptedServer(script) as server:
+        with pytest.raises(error, match="not_json"):
+            world.run(server.url)
+        every = 10**9
+        world.run(server.url)
+    assert world.trust().trusted
 
 
 def test_a_judge_that_dies_halfway_is_an_error_and_the_next_run_continues(world: World) -> None:

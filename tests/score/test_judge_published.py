@@ -189,6 +189,69 @@ def test_two_annotators_of_one_file_are_compared_by_the_answers_they_saw(tmp_pat
     assert again.among_judges is None  # one judge who said everything twice
 
 
+def test_a_judges_own_verdicts_are_none_of_the_peoples(tmp_path: Path) -> None:
+    """AlpacaFarm's cross-annotations hold one annotator's verdicts among those of the others."""
+    rng = np.random.default_rng(5)
+    told = rng.integers(1, 3, size=(40, 3))
+    rows = [
+        {
+            "instruction": f"q{n}",
+            "output_1": "x",
+            "output_2": "y",
+            "annotator_index": who,
+            "preference": int(told[n, who]),
+        }
+        for n in range(40)
+        for who in range(3)
+    ]
+    votes = votes_in(write(tmp_path / "cross.json", rows))
+    people = summarise_votes([vote for vote in votes if vote.judge == "0"], votes).people
+    assert people is not None
+    assert (people.contests, people.votes) == (40, 80)
+    assert people.votes_agree.value == pytest.approx(np.mean(told[:, :1] == told[:, 1:]))
+    assert people.people_agree.value == pytest.approx(np.mean(told[:, 1] == told[:, 2]))
+
+
+def test_an_input_tells_tasks_of_one_instruction_apart(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Sentiment?", "input": text, "output_1": "good", "output_2": "bad", "preference": preference,
+         "annotator_index": who}
+        for who in (1, 2)
+        for text, preference in (("Lovely.", 1), ("Dreadful.", 2))
+    ]  # fmt: skip
+    found = summarise_votes(votes_in(write(tmp_path / "cross.json", rows)))
+    assert found.among_judges is not None
+    assert found.among_judges.value == 1.0  # both say the same of each
+
+
+def test_arena_votes_count_in_every_form_they_were_published_in(tmp_path: Path) -> None:
+    outcomes = ["model_a", "model_b", "model_b", "tie", "tie (bothbad)", "both_bad", "nobody"]
+    battles = [
+        {"model_a": "x", "model_b": "y", "winner": winner, "judge": f"arena_user_{n % 2}", "turn": 1, "anony": True}
+        for n, winner in enumerate(outcomes)
+    ]
+    plain = summarise_votes(votes_in(write(tmp_path / "battles.json", battles, as_list=True)))
+    said = [{"role": "assistant", "content": [{"type": "text", "text": "four"}, {"type": "image"}]}]
+    asked = [{"role": "user", "content": "2 + 2?"}]
+    talks = [row | {"conversation_a": asked + said, "conversation_b": asked + said * 2} for row in battles]
+    spoken = summarise_votes(votes_in(write(tmp_path / "talks.jsonl", talks)))
+    columns = [
+        {"id": n, "model_a": "x", "model_b": "y", "prompt": '["2 + 2?"]', "response_a": '["four"]', "response_b": "4",
+         **{f"winner_{name}": int(winner == name or (name == "tie" and "bad" in winner))
+            for name in ("model_a", "model_b", "tie")}}
+        for n, winner in enumerate(outcomes)
+    ]  # fmt: skip
+    wide = summarise_votes(votes_in(write(tmp_path / "wide.jsonl", columns)))
+    for found in (plain, spoken, wide):
+        (pair,) = found.pairs
+        assert (pair.wins, pair.losses, pair.draws, pair.failed) == (2, 1, 3, 1)
+        assert pair.win_rate.value == pytest.approx((2 + 1.5) / 6)
+    assert plain.among_judges is None  # nobody knows which votes are on one question
+    assert spoken.among_judges is not None
+    assert spoken.pairs[0].mean_lengths == (4, 4)  # the first turn alone, as `turn` says
+    assert wide.pairs[0].mean_lengths == (4, 1)
+
+
 def test_own_ratings_are_read_too(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"q{n}", "before_output": "x", "after_output": "yy", "rater": "ann", "verdict": verdict}

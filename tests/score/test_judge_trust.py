@@ -192,10 +192,14 @@ def test_another_model_behind_the_address_takes_the_trust_away(world: World) -> 
     assert "pin a dated model" in world.messages()
 
 
-def test_a_model_that_changes_during_the_check_is_said(world: World) -> None:
+def test_a_model_that_changes_during_the_check_passes_it_for_neither(world: World) -> None:
     with ScriptedServer(served_by(judge_with(knows), lambda number: f"m{min(number // 40, 1)}")) as server:
         world.run(server.url, endpoint={"concurrency": 1})
-    assert any("answered as m0 and m1" in reason for reason in world.trust().reasons)
+    trust = world.trust()
+    assert trust.kappa.low > 0.4
+    assert not trust.trusted
+    assert any("answered as m0 and m1" in reason and "pin a dated model" in reason for reason in trust.reasons)
+    assert world.judgments() == []
 
 
 def test_a_preference_for_length_shows_on_the_golden_set(world: World) -> None:

@@ -10,6 +10,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from manifests import made_up_manifest
+
 from workbench.core.events import (
     Event,
     EventWriter,
@@ -32,8 +34,8 @@ from workbench.core.records import (
     Finding,
     Flip,
     Generation,
+    Grade,
     Judgment,
-    Manifest,
     Message,
     Quarantined,
     Record,
@@ -46,6 +48,7 @@ from workbench.core.results import (
     Comparison,
     Funnel,
     Interval,
+    JudgeFindings,
     PairComparison,
     PairVerdict,
     ReasonCount,
@@ -93,15 +96,13 @@ def commit_artifact(
         if isinstance(content, list):
             write_rows(directory / part, content)
         else:
-            write_model(directory / part, content)  # type: ignore[arg-type]
-    manifest = Manifest(
-        node=node,
-        stage=stage,
+            write_model(directory / part, content)
+    manifest = made_up_manifest(
+        node,
+        {"node": node},
         stage_version=version,
         fingerprint=name,
         inputs=inputs,
-        config={"node": node},
-        external={},
         libraries={"duckdb": "1.5.5"},
         parts=describe_parts(directory),
         summary={"rows": 1},
@@ -370,9 +371,20 @@ def build_project(root: Path) -> Project:
             before="base@nf4",
             after="candidate",
             preference=0.5,
+            repeat=1,
+            model=HOSTILE,
         )
         for order in ("before_first", "after_first")
     ]
+    grade = Grade(
+        suite="prompts", doc_hash="p" * 16, arm="candidate", judge="judge@http://127.0.0.1", prompt_sha256="1" * 64,
+        scale="accuracy", turn=2, score=4.25, soft=True, feedback=HOSTILE, model="judge-0301",
+    )  # fmt: skip
+    half = Interval(value=0.5, low=0.4, high=0.6)
+    judged = JudgeFindings(
+        before="base@nf4", after="candidate", judged=2, failed=0, ties=2, win_rate=half, standard_error=0.05,
+        soft_win_rate=0.5, position_inconsistent=half, first_preferred=half, length_before=9, length_after=8,
+    )  # fmt: skip
     broken = Quarantined(file="faq.jsonl", line=3, reason="bad_json", detail="Expecting value", excerpt=HOSTILE)
     steps = range(1, 61)
     contents: dict[str, dict[str, object]] = {
@@ -393,7 +405,7 @@ def build_project(root: Path) -> Project:
         },
         "score:base@nf4": _arm("base@nf4", before),
         "score:candidate": _arm("candidate", after),
-        "score:judge": {"judgments.jsonl": judgments},
+        "score:judge": {"judgments.jsonl": judgments, "grades.jsonl": [grade], "findings.json": judged},
         "compare": {"comparison.json": comparison, "flips.jsonl": flips_of(before, after)},
         "gate": {"verdict.json": a_verdict()},
     }

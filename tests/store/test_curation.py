@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sample_project import HOSTILE, RUN, commit_artifact, write_run
 
 from workbench.core.errors import IncompleteError
+from workbench.core.funnel import Funnel, ReasonCount
 from workbench.core.paths import Project
 from workbench.core.records import Drop, Edge, Finding, Message, Record, Source, ToolCall, record_id
-from workbench.core.results import Funnel, ReasonCount
 from workbench.store.curated_rows import CuratedRows
 from workbench.store.curation import (
     FoundRow,

@@ -24,6 +24,7 @@ from workbench.core.events import RunFinished, RunStarted
 from workbench.core.parts import write_text
 from workbench.core.paths import Project
 from workbench.core.records import CurvePoint, HumanRating, ScoreRow, contest_id
+from workbench.core.wire import storable
 from workbench.store.connection import IndexDamaged, reading
 from workbench.store.loader import (
     AlreadyLoaded,
@@ -67,6 +68,7 @@ def test_every_part_of_every_artifact_has_its_rows(indexed: Project) -> None:
         "arms": 2,
         "generations": 2,
         "judgments": 2,
+        "grades": 1,
         "pairs": 1,
         "comparisons": 2,
         "verdicts": 1,
@@ -78,6 +80,19 @@ def test_every_part_of_every_artifact_has_its_rows(indexed: Project) -> None:
     }
     counts = {table: len(rows) for table, rows in dump(indexed.index).items()}
     assert {table: counts[table] for table in expected} == expected
+
+
+def test_judgments_and_grades_say_which_time_and_which_model(indexed: Project) -> None:
+    asked = query(indexed.index, "SELECT answer_order, repeat, served_model FROM judgments ORDER BY 1").rows
+    name = storable(HOSTILE)
+    assert asked == (("after_first", 1, name), ("before_first", 1, name))
+    graded = query(indexed.index, "SELECT arm, scale, turn, repeat, score, soft, feedback, served_model FROM grades")
+    assert graded.rows == (("candidate", "accuracy", 2, 0, 4.25, True, name, "judge-0301"),)
+    found = query(
+        indexed.index,
+        "SELECT content_json ->> '$.win_rate.value' FROM summaries WHERE part = 'findings.json'",
+    )
+    assert found.rows == (("0.5",),)
 
 
 def test_loading_an_artifact_twice_changes_nothing(indexed: Project) -> None:

@@ -52,6 +52,21 @@ def test_an_older_index_keeps_its_rows_and_gets_the_new_tables(
     assert query(indexed.index, "SELECT version FROM schema_version").rows == ((len(later),),)
 
 
+def test_judgments_of_the_third_schema_stay_and_say_nothing_of_repeat_and_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:3])
+            earlier.setattr(migrations, "SCHEMA_VERSION", 3)
+            migrations.migrate(connection, "x")
+        connection.execute("INSERT INTO judgments (fingerprint, judge, preference) VALUES ('f', 'j', 0.5)")
+        assert migrations.migrate(connection, "x") == migrations.SCHEMA_VERSION >= 4
+        found = connection.execute("SELECT judge, preference, repeat, served_model FROM judgments").fetchall()
+        assert found == [("j", 0.5, None, None)]
+        assert connection.execute("SELECT count(*) FROM grades").fetchall() == [(0,)]
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE half (a INTEGER)")

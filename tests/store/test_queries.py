@@ -72,7 +72,7 @@ def test_flips_come_page_by_page_forgotten_first(indexed: Project) -> None:
 
 def test_flips_are_filtered_by_suite_kind_and_text(indexed: Project) -> None:
     def found(**filters: str) -> int:
-        return len(queries.flips(indexed.index, RUN, "base@nf4", "candidate", limit=1000, **filters))  # type: ignore[arg-type]
+        return len(queries.flips(indexed.index, RUN, "base@nf4", "candidate", limit=1000, **filters))
 
     everything = flips_of(scores("base@nf4", 2), scores("candidate", 3))
     assert found(suite="docs") == 0

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from contexts import made_up_context
 from sample_project import DOCUMENTS, RUN, append_events, commit_artifact, write_plan
 from test_queries import by_hand
 
@@ -16,7 +17,7 @@ from workbench.core.nodes import CompareNode
 from workbench.core.parts import describe_parts, read_model, write_model
 from workbench.core.paths import Project
 from workbench.core.records import Manifest
-from workbench.core.stage import Artifact, Context, Done
+from workbench.core.stage import Artifact, Done
 from workbench.core.suites import Documents, Suite
 from workbench.store import queries
 from workbench.store.loader import load_artifact, load_run
@@ -49,16 +50,7 @@ def test_what_the_compare_stage_reports_can_be_recomputed_from_samples(indexed: 
     }
     out = tmp_path / "out"
     out.mkdir()
-    ctx = Context(
-        node="compare",
-        out_dir=out,
-        work_dir=tmp_path,
-        project=indexed.root,
-        seed=0,
-        emit=lambda event: None,
-        clock=lambda: "2026-11-22T10:15:00+00:00",
-        cancelled=lambda: False,
-    )
+    ctx = made_up_context("compare", out, work_dir=tmp_path, project=indexed.root)
     assert isinstance(STAGE.run(config, inputs, ctx), Done)
     index, run = commit_as_run(indexed, out)
 

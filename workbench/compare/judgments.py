@@ -20,15 +20,20 @@ TIE = 0.5
 
 
 def judged_pairs(judgments: Iterable[Judgment], suite: str, before: str, after: str) -> Paired:
-    """The documents of a suite judged for this pair of arms; empty if there are none."""
+    """The documents of a suite judged for this pair of arms, with their categories and clusters; empty if there are
+    none."""
     calls: dict[DocumentKey, dict[str, list[float | None]]] = {}
+    labels: dict[DocumentKey, tuple[str | None, str]] = {}
     for judgment in judgments:
         if (judgment.suite, judgment.before, judgment.after) == (suite, before, after):
-            orders = calls.setdefault((suite, judgment.doc_hash, judgment.occurrence), {})
-            orders.setdefault(judgment.order, []).append(judgment.preference)
+            key = (suite, judgment.doc_hash, judgment.occurrence)
+            calls.setdefault(key, {}).setdefault(judgment.order, []).append(judgment.preference)
+            labels[key] = (judgment.group, judgment.cluster or judgment.doc_hash)
     keys = sorted(calls)
     n = len(keys)
-    hashes: dict[str, int] = {}
+    clusters: dict[str, int] = {}
+    groups = np.full(n, None, dtype=np.object_)
+    groups[:] = [labels[key][0] for key in keys]
     return Paired(
         keys=keys,
         before=np.full(n, TIE),
@@ -36,8 +41,8 @@ def judged_pairs(judgments: Iterable[Judgment], suite: str, before: str, after: 
         weights=np.ones(n),
         parsed_before=np.ones(n, dtype=np.bool_),
         parsed_after=np.ones(n, dtype=np.bool_),
-        clusters=np.array([hashes.setdefault(key[1], len(hashes)) for key in keys], dtype=np.int64),
-        groups=np.full(n, None, dtype=np.object_),
+        clusters=np.array([clusters.setdefault(labels[key][1], len(clusters)) for key in keys], dtype=np.int64),
+        groups=groups,
         same_weights=True,
         same_outputs=False,
         chances=np.full(n, np.nan),

@@ -85,6 +85,8 @@ class Calls:
     repeats: int = 1
     models: tuple[str, ...] = ()
     """Models that answered, by the server's own word."""
+    worded: int = 0
+    """Replies without the probabilities that were asked for: their words were read."""
 
 
 def golden_pairs(documents: Sequence[SuiteDocument], suite: Suite, count: int, seed: int) -> list[GoldenPair]:
@@ -132,7 +134,8 @@ def measured_trust(
     """Agreement, kappa and position effects of a judge; trusted if kappa's lower limit is enough.
 
     `people` decide where they rated `min_ratings` contests; else the golden set does. A pair without a verdict, or with
-    verdicts that change with the order, counts against the judge.
+    verdicts that change with the order, counts against the judge. Of several models that answered nobody knows which
+    one will judge the arms: none is trusted.
     """
     verdicts = [found.verdict() for found in said]
     right = [float(pair.right) for pair in pairs]
@@ -142,7 +145,7 @@ def measured_trust(
     decided = [call for found in said for call in (found.in_order, found.swapped) if call is not None and call != 0.5]
     by_people = people is not None and people.contests >= min_ratings
     decisive = people.kappa if people is not None and by_people else kappa
-    trusted = (by_people or bool(pairs)) and decisive.low >= min_kappa
+    trusted = (by_people or bool(pairs)) and decisive.low >= min_kappa and len(calls.models) <= 1
     against = f"people's ratings of {people.contests} pairs" if people is not None and by_people else "the golden set"
     return JudgeTrust(
         judge=calls.judge,
@@ -173,6 +176,22 @@ def named(models: Sequence[str]) -> str:
     return (", ".join(models[:3]) if more else " and ".join(models)) + more
 
 
+def troubles(calls: Calls) -> list[str]:
+    """What went wrong with calls, in words."""
+    said = []
+    if calls.unread:
+        said.append(f"{calls.unread} of {calls.total} replies hold no verdict")
+    if calls.failed:
+        kinds = ", ".join(f"{reason} {calls.failed.count(reason)}" for reason in dict.fromkeys(calls.failed))
+        said.append(f"{len(calls.failed)} of {calls.total} calls failed: {kinds}")
+    if calls.worded:
+        said.append(
+            f"{calls.worded} of {calls.total} replies came without the log-probabilities that were asked for: their "
+            "words count as certain"
+        )
+    return said
+
+
 def _length_effect(pairs: Sequence[GoldenPair], said: Sequence[PairCalls]) -> Interval | None:
     """Preference for the longer answer, where length says nothing about which is right."""
     told = [
@@ -192,14 +211,12 @@ def _reasons(against: str, measurable: bool, kappa: Interval, calls: Calls, min_
             f"kappa against {against} is {kappa.value:.2f}, between {kappa.low:.2f} and {kappa.high:.2f}: "
             f"its lower limit does not reach {min_kappa:g}"
         )
-    if calls.unread:
-        reasons.append(f"{calls.unread} of {calls.total} replies hold no verdict")
-    if calls.failed:
-        kinds = ", ".join(f"{reason} {calls.failed.count(reason)}" for reason in dict.fromkeys(calls.failed))
-        reasons.append(f"{len(calls.failed)} of {calls.total} calls failed: {kinds}")
     if len(calls.models) > 1:
-        reasons.append(f"the server answered as {named(calls.models)}: the model changed during the check")
-    return reasons
+        reasons.append(
+            f"the server answered as {named(calls.models)}: the model changed during the check; pin a dated model in "
+            "the endpoint and run again"
+        )
+    return [*reasons, *troubles(calls)]
 
 
 def _winner(preference: float | None, second: Literal[0, 1]) -> Verdict:

@@ -11,9 +11,9 @@ for and left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.core.errors import IncompleteError
 from workbench.core.nodes import JudgeNode
@@ -25,10 +25,12 @@ from workbench.core.stage import Artifact, Cancelled, Context, Done, Inputs, Out
 from workbench.core.suites import SuiteDocument, read_documents, suite_path
 from workbench.endpoints.client import open_endpoint, responses_dir
 from workbench.endpoints.probe import probe
-from workbench.score.golden import Calls, GoldenPair, golden_pairs, measured_trust, named
+from workbench.score.golden import GoldenPair, golden_pairs, measured_trust
+from workbench.score.judging.addressed import addressed
 from workbench.score.judging.asking import Asker, Said
 from workbench.score.judging.findings import Judged, findings
-from workbench.score.judging.grading import grades, scale_results
+from workbench.score.judging.grading import grades, grading_troubles, scale_results
+from workbench.score.judging.in_use import trust_in_use
 from workbench.score.judging.pairwise import PROMPT_SHA256, Bout, Opinion
 from workbench.score.judging.people import people_agreement
 from workbench.score.judging.ratings import Rated, label_of, ratings_path, read_ratings
@@ -45,6 +47,10 @@ class Contest:
 
     before: Generation
     after: Generation
+    group: str | None = None
+    """The document's category, for tables."""
+    cluster: str | None = None
+    """Documents that depend on each other."""
 
     @property
     def bout(self) -> Bout:
@@ -66,7 +72,7 @@ def run_judge(config: JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
     answer, IncompleteError for one that often fails or a line of the ratings that is none.
     """
     documents = _documents(config, inputs, ctx)
-    contests = _contests(config, inputs)
+    contests = _contests(config, inputs, documents)
     rated = read_ratings(ratings_path(config.judge, ctx.project), config.suite.name)
     judge = open_endpoint(config.endpoint, config.model, ctx.project, responses_dir(ctx.project), ctx.info)
     abilities = probe(judge, logprobs=True, schema=False)
@@ -86,15 +92,18 @@ def run_judge(config: JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
         graded = grades(asker, [row for one in contests for row in (one.before, one.after)], config.judge.scales)
         if ctx.cancelled():
             return Cancelled()
-        trust = _same_model(trust, asker)
         told = _told(contests, said)
         judgments = [row for contest, calls in told for row in _judgments(config, asker, contest, calls)]
         found = _findings(config, told, rated, scale_results(graded, config.before, config.after, len(contests)))
+        bouts = [(contest.bout, calls.calls().win()) for contest, calls in told if calls is not None]
+        remarks = (*grading_troubles(graded), *addressed(bouts, (config.before, config.after)))
+        trust = trust_in_use(trust, found, asker.counted(said), remarks)
         write_rows(ctx.out_dir / "grades.jsonl", graded)
     else:
         planned = 2 * len(contests) * config.judge.repeats
         why = f"the judge fails its trust check, so its {planned} calls on the arms are not made"
         trust = trust.model_copy(update={"reasons": (*trust.reasons, why)})
+    trust = trust.model_copy(update={"used": asker.used()})
     write_rows(ctx.out_dir / "golden.jsonl", _golden_rows(config, asker, pairs, on_golden))
     write_rows(ctx.out_dir / "rated.jsonl", _rated_rows(config, asker, rated, on_rated))
     write_rows(ctx.out_dir / "judgments.jsonl", judgments)
@@ -131,7 +140,8 @@ def _judgments(config: JudgeNode, asker: Asker, contest: Contest, said: Said | N
     if said is None:
         nothing = (Opinion(None, error=contest.error),)
         said = Said(nothing, nothing)
-    yield from _rows(asker, key, said, (config.before, config.after))
+    for row in _rows(asker, key, said, (config.before, config.after)):
+        yield row.model_copy(update={"group": contest.group, "cluster": contest.cluster})
 
 
 def _rows(asker: Asker, key: tuple[str, str, int], said: Said, arms: tuple[str, str]) -> Iterator[Judgment]:
@@ -185,14 +195,11 @@ def _trust(
 ) -> JudgeTrust:
     (pairs, on_golden), (rated, on_rated) = golden, people
     said = [*on_golden, *on_rated]
-    opinions = [opinion for calls in said for opinion in calls.opinions()]
-    unread = sum(opinion.second_preferred is None and opinion.failed is None for opinion in opinions)
-    failed = tuple(opinion.failed for opinion in opinions if opinion.failed is not None)
     verdicts = [calls.calls().verdict() for calls in on_rated]
     return measured_trust(
         pairs,
         [calls.calls() for calls in on_golden],
-        Calls(asker.judge.name, len(opinions), unread, failed, asker.repeats, asker.served()),
+        asker.counted(said),
         suite=config.suite.name,
         min_kappa=config.judge.min_kappa,
         seed=config.seed,
@@ -222,20 +229,6 @@ def _warnings(config: JudgeNode, pairs: int, rated: int) -> list[str]:
     return warnings
 
 
-def _same_model(trust: JudgeTrust, asker: Asker) -> JudgeTrust:
-    """The trust, lost if another model judged the arms than passed the check."""
-    checked = set(trust.models)
-    strangers = asker.models.get(_ON_ARMS, set()) - checked
-    trust = trust.model_copy(update={"models": asker.served()})
-    if not checked or not strangers:
-        return trust
-    reason = (
-        f"the arms were judged by {named(sorted(strangers))}, the check was passed by {named(sorted(checked))}: "
-        "pin a dated model in the endpoint and run again"
-    )
-    return trust.model_copy(update={"trusted": False, "reasons": (*trust.reasons, reason)})
-
-
 def _findings(
     config: JudgeNode,
     told: Sequence[tuple[Contest, Said | None]],
@@ -248,6 +241,7 @@ def _findings(
             (len(contest.bout.first), len(contest.bout.second)),
             label_of(rated, contest.bout),
             asked=not contest.bout.is_equal(),
+            cluster=contest.cluster or contest.before.doc_hash,
         )
         for contest, said in told
         if said is not None
@@ -265,7 +259,7 @@ def _documents(config: JudgeNode, inputs: Inputs, ctx: Context) -> list[SuiteDoc
     return read_documents(path, config.suite)
 
 
-def _contests(config: JudgeNode, inputs: Inputs) -> list[Contest]:
+def _contests(config: JudgeNode, inputs: Inputs, documents: Sequence[SuiteDocument]) -> list[Contest]:
     """Every document of the suite, in the order of `before`. IncompleteError for one that only one arm was asked."""
     before, after = (_answers(inputs[f"score:{arm}"], config.suite.name) for arm in (config.before, config.after))
     if alone := before.keys() ^ after.keys():
@@ -274,7 +268,14 @@ def _contests(config: JudgeNode, inputs: Inputs) -> list[Contest]:
             where=f"score:{config.before}, score:{config.after}",
             next_step="score both arms anew",
         )
-    return [Contest(before[key], after[key]) for key in before]
+    fields = {(document.doc_hash, document.occurrence): document.fields for document in documents}
+    labels = (config.suite.groups, config.suite.cluster)
+    return [Contest(before[key], after[key], *(_label(fields.get(key, {}), name) for name in labels)) for key in before]
+
+
+def _label(fields: Mapping[str, Any], name: str | None) -> str | None:
+    value = fields.get(name) if name else None
+    return None if value is None else str(value)
 
 
 def _answers(artifact: Artifact, suite: str) -> dict[tuple[str, int], Generation]:
@@ -305,6 +306,10 @@ def _summary(trust: JudgeTrust, contests: Sequence[Contest], found: JudgeFinding
     }
     if trust.people is not None:
         summary |= {"rated pairs": trust.people.contests, "kappa people": round(trust.people.kappa.value, 4)}
+    if trust.used is not None:
+        summary |= {"requests": trust.used.requests, "tokens": trust.used.tokens}
+        if trust.used.cost is not None:
+            summary["cost"] = round(trust.used.cost, 6)
     if found is not None:
         summary |= {"ties": found.ties, "win rate": round(found.win_rate.value, 4)}
     return summary

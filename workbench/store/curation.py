@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from workbench.core.errors import IncompleteError
-from workbench.core.results import Funnel
+from workbench.core.funnel import Funnel
 from workbench.store.connection import literal, reading
 from workbench.store.queries import made_by
 

@@ -131,10 +131,24 @@ def m003_ratings(connection: DuckDBPyConnection) -> None:
     )
 
 
+def m004_judges(connection: DuckDBPyConnection) -> None:
+    """Which time a judge was asked, which model answered by the server's word (both empty in rows from before), and
+    its grades."""
+    connection.execute("ALTER TABLE judgments ADD COLUMN repeat INTEGER")
+    connection.execute("ALTER TABLE judgments ADD COLUMN served_model VARCHAR")
+    connection.execute(
+        """CREATE TABLE grades (
+            fingerprint VARCHAR, position BIGINT, suite VARCHAR, doc_hash VARCHAR, occurrence INTEGER, arm VARCHAR,
+            judge VARCHAR, prompt_sha256 VARCHAR, scale VARCHAR, turn INTEGER, repeat INTEGER, score DOUBLE,
+            soft BOOLEAN, feedback VARCHAR, error VARCHAR, served_model VARCHAR)"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[DuckDBPyConnection], None], ...] = (
     m001_first_tables,
     m002_adapter_events,
     m003_ratings,
+    m004_judges,
 )
 """Append only: the place in the list, counted from 1, is the schema version."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from workbench.core.errors import IncompleteError
 from workbench.core.fingerprints import canonical_json
+from workbench.core.funnel import Funnel
 from workbench.core.parts import read_model, read_rows
 from workbench.core.records import (
     CurvePoint,
@@ -22,6 +23,7 @@ from workbench.core.records import (
     Finding,
     Flip,
     Generation,
+    Grade,
     Judgment,
     Manifest,
     Quarantined,
@@ -30,7 +32,6 @@ from workbench.core.records import (
 from workbench.core.results import (
     ArmInfo,
     Comparison,
-    Funnel,
     Interval,
     PairComparison,
     PairVerdict,
@@ -46,6 +47,7 @@ _SUMMARIES = (
     "training.json",
     "arm.json",
     "trust.json",
+    "findings.json",
     "comparison.json",
     "verdict.json",
     "ablation.json",
@@ -166,7 +168,14 @@ def _generations(sink: Sink, path: Path, fingerprint: str) -> None:
 def _judgments(sink: Sink, path: Path, fingerprint: str) -> None:
     for position, row in enumerate(read_rows(path, Judgment)):
         key = (row.suite, row.doc_hash, row.occurrence, row.judge, row.prompt_sha256, row.order, row.before, row.after)
-        sink.add("judgments", (fingerprint, position, *key, row.preference, row.raw, row.error))
+        sink.add("judgments", (fingerprint, position, *key, row.preference, row.raw, row.error, row.repeat, row.model))
+
+
+def _grades(sink: Sink, path: Path, fingerprint: str) -> None:
+    for position, row in enumerate(read_rows(path, Grade)):
+        key = (row.suite, row.doc_hash, row.occurrence, row.arm, row.judge, row.prompt_sha256)
+        said = (row.scale, row.turn, row.repeat, row.score, row.soft, row.feedback, row.error, row.model)
+        sink.add("grades", (fingerprint, position, *key, *said))
 
 
 def _comparison(sink: Sink, path: Path, fingerprint: str) -> None:
@@ -243,6 +252,7 @@ _PARTS: tuple[tuple[str, str, Callable[[Sink, Path, str], None]], ...] = (
     ("score", "samples.jsonl", _samples),
     ("score", "generations.jsonl", _generations),
     ("score", "judgments.jsonl", _judgments),
+    ("score", "grades.jsonl", _grades),
     ("compare", "comparison.json", _comparison),
     ("compare", "flips.jsonl", _flips),
     ("gate", "verdict.json", _verdict),

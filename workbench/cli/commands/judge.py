@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from workbench.score.judging.published import HumanAgreement, PairRate, PublishedJudgments
 
 judge_app = typer.Typer(help="Judgments: win rates, errors and agreement.", no_args_is_help=True)
-_EXAMPLES = (
-    "Examples:  workbench judge score annotations.json   |   workbench judge score gpt-4_pair.jsonl --people "
-    "human.jsonl --turn 1   |   workbench judge score all.jsonl --judge gpt-4 --json"
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(judge_app, name="judge")
 
 
-@judge_app.command(epilog=_EXAMPLES)
+@judge_app.command()
 def score(
     file: Annotated[
         Path, typer.Argument(help="AlpacaEval annotations, MT-Bench judgments, or ratings (JSON Lines or a JSON list).")
@@ -38,7 +34,14 @@ def score(
     turn: Annotated[int | None, typer.Option("--turn", min=1, help="Only this turn of every conversation.")] = None,
     json: Json = False,
 ) -> None:
-    """Win rate, standard error, length-adjusted rate, ties, and agreement with people, of a file of judgments."""
+    """Win rate, standard error, length-adjusted rate, ties, and agreement with people, of a file of judgments.
+
+    \b
+    Examples:
+      workbench judge score annotations.json
+      workbench judge score gpt-4_pair.jsonl --people human.jsonl --turn 1
+      workbench judge score all.jsonl --judge gpt-4 --json
+    """
     found = _summarised(file, people, judge, turn)
     if json:
         output.print_json({"file": str(file), **found.model_dump(mode="json")})
@@ -65,7 +68,9 @@ def _summarised(file: Path, people: Path | None, judge: str | None, turn: int | 
         raise UsageError("agreement with people needs judgments of pairs on both sides", where=str(people))
     found = summarise_votes(votes, rated)
     if found.people is None:
-        raise UsageError("the two files have no pair of answers in common", where=str(people))
+        raise UsageError(
+            "the two files have no pair of answers in common that others than the judge have judged", where=str(people)
+        )
     return found
 
 

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 _RESAMPLES = 4999
 _CONFIDENCE = 0.95
 _BLOCK = 256
-"""Resamples at once, so that memory does not grow with the units."""
+"""Resamples at once."""
 _LEVELS = (0.0, 0.5, 1.0, None)
 QUADRATIC = np.array(
     [[0, 0.25, 1, 1], [0.25, 0, 0.25, 1], [1, 0.25, 0, 1], [1, 1, 1, 0]],
@@ -96,11 +96,12 @@ def alpha_interval(units: Sequence[Sequence[float | None]], seed: int) -> Interv
     n = len(counts)
     if value == 1.0:
         return Interval(value=1.0, low=2 * wilson(n, n).low - 1, high=1.0)
-    flat = counts.reshape(n, -1)
+    # many units look alike: drawing how often each kind occurs is the same, and does not grow with the units
+    kinds, held = np.unique(counts.reshape(n, -1), axis=0, return_counts=True)
 
     def resampled(rng: np.random.Generator, size: int) -> Floats:
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
-        return _alphas((drawn @ flat).reshape(-1, *counts.shape[1:]), distances)
+        drawn = rng.multinomial(n, held / n, size=size).astype(np.float64)
+        return _alphas((drawn @ kinds).reshape(-1, *counts.shape[1:]), distances)
 
     return _percentiles(value, _in_blocks(resampled, seed))
 

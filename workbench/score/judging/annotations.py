@@ -22,9 +22,11 @@ from workbench.core.wire import storable
 
 _WINNERS = {"model_1": 0.0, "model_a": 0.0, "model_2": 1.0, "model_b": 1.0}
 _HIGHEST_GRADE = 10
+_BOTH_BAD = "both_bad"
 _SHAPES = (
     "AlpacaEval annotations (preference, output_1, output_2), MT-Bench pairs (model_1, model_2, g1_winner, g2_winner), "
-    "votes (model_a, model_b, winner), grades (model, score), or ratings (before_output, after_output, verdict)"
+    "votes (model_a, model_b, and winner or winner_model_a, winner_model_b, winner_tie), grades (model, score), or "
+    "ratings (before_output, after_output, verdict)"
 )
 
 
@@ -33,7 +35,7 @@ class Vote:
     """One judge or person on one pair of answers."""
 
     question: str
-    """What tells this question, and its turn, from others."""
+    """What tells this question, and its turn, from others; empty if the file does not say."""
     models: tuple[str, str]
     preference: float | None
     """For the second model, 0 to 1; None if the judge failed."""
@@ -122,6 +124,7 @@ def _reader(row: dict[str, Any], place: str) -> Callable[[dict[str, Any]], Vote 
         (("g1_winner", "g2_winner", "model_1", "model_2"), _both_games),
         (("winner", "model_1", "model_2"), _one_game),
         (("winner", "model_a", "model_b"), _one_game),
+        (("winner_model_a", "winner_model_b", "winner_tie", "model_a", "model_b"), _three_columns),
         (("score", "model"), _mark),
         (("verdict", "before_output", "after_output"), _rating),
     ]
@@ -145,9 +148,9 @@ def _alpaca(row: dict[str, Any]) -> Vote:
         preference = float(given) - 1
     judge = row.get("annotator", row.get("annotator_index", ""))
     models = (_name(row.get("generator_1", "output_1")), _name(row.get("generator_2", "output_2")))
-    return Vote(
-        _question(row, row.get("instruction", "")), models, preference, _name(judge), _lengths(answers), answers
-    )
+    # AlpacaFarm's tasks have an input beside the instruction, which tells them apart
+    question = "\n".join(_text(row[key]) for key in ("instruction", "input") if row.get(key))
+    return Vote(_question(row, question), models, preference, _name(judge), _lengths(answers), answers)
 
 
 def _both_games(row: dict[str, Any]) -> Vote:
@@ -162,12 +165,30 @@ def _both_games(row: dict[str, Any]) -> Vote:
 def _one_game(row: dict[str, Any]) -> Vote:
     names = ("model_1", "model_2") if "model_1" in row else ("model_a", "model_b")
     models = (_name(row[names[0]]), _name(row[names[1]]))
-    answers = None
+    answers, asked = None, ""
     if isinstance(row.get("conversation_a"), list) and isinstance(row.get("conversation_b"), list):
         answers = (_spoken(row["conversation_a"], _turn(row)), _spoken(row["conversation_b"], _turn(row)))
+        asked = _spoken(row["conversation_a"], _turn(row), role="user")
     preference = _winner(row["winner"], models)
     lengths = answers and _lengths(answers)
-    return Vote(_question(row), models, preference, _judge(row), lengths, answers, turn=_turn(row))
+    return Vote(_question(row, asked), models, preference, _judge(row), lengths, answers, turn=_turn(row))
+
+
+def _three_columns(row: dict[str, Any]) -> Vote:
+    """An arena vote with a column per outcome, one of them 1; prompts and answers are JSON lists of turns."""
+    outcomes = {"winner_model_a": 0.0, "winner_model_b": 1.0, "winner_tie": 0.5}
+    chosen = [preference for name, preference in outcomes.items() if row[name] in (1, "1")]
+    answers = None
+    if isinstance(row.get("response_a"), str) and isinstance(row.get("response_b"), str):
+        answers = (_turns(row["response_a"]), _turns(row["response_b"]))
+    return Vote(
+        _question(row, row.get("prompt", "")),
+        (_name(row["model_a"]), _name(row["model_b"])),
+        chosen[0] if len(chosen) == 1 else None,
+        _judge(row),
+        answers and _lengths(answers),
+        answers,
+    )
 
 
 def _mark(row: dict[str, Any]) -> Mark:
@@ -194,7 +215,7 @@ def _winner(said: Any, models: tuple[str, str]) -> float | None:
     """Preference for the second model; None for an error or a word that names no winner."""
     if not isinstance(said, str):
         return None
-    if said.startswith("tie"):
+    if said.startswith("tie") or said == _BOTH_BAD:
         return 0.5
     if said in _WINNERS:
         return _WINNERS[said]
@@ -202,7 +223,10 @@ def _winner(said: Any, models: tuple[str, str]) -> float | None:
 
 
 def _question(row: dict[str, Any], text: Any = "") -> str:
-    return str(row["question_id"]) + f" turn {_turn(row)}" if "question_id" in row else _text(text)
+    for key in ("question_id", "id"):
+        if key in row:
+            return f"{row[key]} turn {_turn(row)}"
+    return _text(text)
 
 
 def _turn(row: dict[str, Any]) -> int:
@@ -215,11 +239,27 @@ def _judge(row: dict[str, Any]) -> str:
     return _name(judge[0] if isinstance(judge, list) and judge else judge)
 
 
-def _spoken(conversation: Sequence[Any], turn: int) -> str:
+def _spoken(conversation: Sequence[Any], turns: int, role: str = "assistant") -> str:
     if not all(isinstance(message, dict) for message in conversation):
         raise TypeError("expected a conversation of messages")
-    said = [str(message.get("content", "")) for message in conversation if message.get("role") == "assistant"]
-    return "\n".join(said[:turn])
+    said = [_content(message.get("content")) for message in conversation if message.get("role") == role]
+    return "\n".join(said[:turns])
+
+
+def _content(content: Any) -> str:
+    """Text of a message, which may come in parts."""
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
+    return "" if content is None else str(content)
+
+
+def _turns(text: str) -> str:
+    """The turns of an answer that is written as a JSON list, or the text itself."""
+    try:
+        turns = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return "\n".join(_content(turn) for turn in turns) if isinstance(turns, list) else text
 
 
 def _lengths(answers: tuple[str, str]) -> tuple[int, int]:

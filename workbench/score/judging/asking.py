@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from workbench.core.results import JudgeCost
 from workbench.core.stage import Context
 from workbench.endpoints.calls import Answer, ChatRequest, Endpoint, Reply, refuse_outage
-from workbench.score.golden import PairCalls
+from workbench.score.golden import Calls, PairCalls
 from workbench.score.judging.agreement import level
 from workbench.score.judging.pairwise import Bout, Opinion, both_orders, read_opinion, request
 
@@ -51,8 +52,10 @@ class Asker:
     logprobs: bool
     repeats: int = 1
     temperature: float = 0.0
-    models: dict[str, set[str]] = field(default_factory=dict)
-    """Models that answered by the server's own word, by what was asked for."""
+    models: set[str] = field(default_factory=set)
+    """Models that answered, by the server's own word."""
+    kept: int = 0
+    """Answers that were known from before."""
 
     def bouts(self, bouts: Sequence[Bout], what: str) -> list[Said]:
         """What the judge says of each bout; equal answers are a tie without a call.
@@ -73,8 +76,21 @@ class Asker:
             for bout in bouts
         ]
 
+    def counted(self, said: Sequence[Said]) -> Calls:
+        """How the calls behind `said` went, and all models that answered up to now."""
+        opinions = [opinion for calls in said for opinion in calls.opinions() if opinion is not _EQUAL]
+        return Calls(
+            judge=self.judge.name,
+            total=len(opinions),
+            unread=sum(opinion.second_preferred is None and opinion.failed is None for opinion in opinions),
+            failed=tuple(opinion.failed for opinion in opinions if opinion.failed is not None),
+            repeats=self.repeats,
+            models=self.served(),
+            worded=sum(opinion.worded for opinion in opinions) if self.logprobs else 0,
+        )
+
     def answers(self, requests: Sequence[ChatRequest], what: str) -> Sequence[Answer]:
-        """Answers in the order of the requests; the models that gave them are noted under `what`."""
+        """Answers in the order of the requests; the models that gave them are noted."""
         # every answer is read from the disk when it is looked at, which is done more than once
         answers = list(
             self.judge.chat(
@@ -82,13 +98,19 @@ class Asker:
             )
         )
         refuse_outage(answers, where=self.judge.name)
-        served = {answer.model for answer in answers if isinstance(answer, Reply) and answer.model is not None}
-        self.models.setdefault(what, set()).update(served)
+        self.kept += sum(isinstance(answer, Reply) and answer.cached for answer in answers)
+        self.models |= {answer.model for answer in answers if isinstance(answer, Reply) and answer.model is not None}
         return answers
+
+    def used(self) -> JudgeCost:
+        """What all calls took up to now."""
+        spent = self.judge.budget.spent()
+        cost = spent.cost if self.judge.budget.priced else None
+        return JudgeCost(requests=spent.requests, tokens=spent.tokens, cost=cost, kept=self.kept)
 
     def served(self) -> tuple[str, ...]:
         """All models that answered, in the order of their names."""
-        return tuple(sorted(set().union(*self.models.values()) if self.models else set()))
+        return tuple(sorted(self.models))
 
 
 def _mean(opinions: Sequence[Opinion]) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class Judged:
     label: float | None = None
     asked: bool = True
     """False for equal answers, which are a tie without a call."""
+    cluster: str | None = None
+    """Contests that depend on each other share one; None stands alone."""
 
 
 def findings(
@@ -46,7 +49,7 @@ def findings(
     both = [calls.winners() for calls in asked]
     firsts = [call for calls in asked for call in (calls.in_order, calls.swapped) if call is not None and call != 0.5]
     adjusted = length_adjusted(wins, gaps)
-    rate = mean_interval(wins, 0, 1)
+    rate = mean_interval(wins, 0, 1, [contest.cluster for contest, _ in told])
     return JudgeFindings(
         before=before,
         after=after,
@@ -73,22 +76,58 @@ def standard_error(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
-def mean_interval(values: Sequence[float], lowest: float, highest: float) -> Interval:
+def mean_interval(
+    values: Sequence[float], lowest: float, highest: float, clusters: Sequence[str | None] = ()
+) -> Interval:
     """Mean of values on a scale with its 95% t interval, kept on the scale; a single value leaves everything open.
 
-    Values without any spread count as if one in n had been off by the whole scale: n values cannot show less.
+    Values of one cluster depend on each other: the error is then the clustered one (Miller 2024, arXiv 2411.00640,
+    section 2.2), with one degree of freedom less than clusters. Values without any spread count as if one cluster had
+    been off by the whole scale: they cannot show less.
     """
-    value, n = float(np.mean(values)), len(values)
+    value = float(np.mean(values))
+    codes: dict[object, int] = {}
+    # None is a cluster of its own
+    places = [
+        codes.setdefault(place if name is None else name, len(codes))
+        for place, name in enumerate(clusters or [None] * len(values))
+    ]
+    n = len(codes)
     if n < 2:
         return Interval(value=value, low=lowest, high=highest)
     from scipy.stats import t  # 0.7 s: only where a judge has judged
 
-    error = standard_error(values) or (highest - lowest) / n
+    residuals = np.bincount(places, np.asarray(values, dtype=np.float64) - value)
+    error = math.sqrt(n / (n - 1) * float(residuals @ residuals)) / len(values)
+    if len(set(values)) == 1:
+        error = (highest - lowest) / n
     half = float(t.ppf((1 + _CONFIDENCE) / 2, n - 1)) * error
     return Interval(value=value, low=max(lowest, value - half), high=min(highest, value + half))
 
 
 def _powered(told: Sequence[tuple[Judged, float]]) -> PoweredRate | None:
-    labelled = [(contest.label, win) for contest, win in told if contest.label is not None]
-    others = [win for contest, win in told if contest.label is None]
-    return prediction_powered([label for label, _ in labelled], [win for _, win in labelled], others)
+    """People are asked about different answers alone: their labels are a draw of those, and equal ones are ties."""
+    different = [(contest, win) for contest, win in told if contest.asked]
+    labelled = [(contest.label, win) for contest, win in different if contest.label is not None]
+    others = [win for contest, win in different if contest.label is None]
+    found = prediction_powered([label for label, _ in labelled], [win for _, win in labelled], others)
+    return found and found.model_copy(
+        update={
+            "joined": _with_ties(found.joined, len(different), len(told)),
+            "classical": _with_ties(found.classical, len(different), len(told)),
+        }
+    )
+
+
+def _with_ties(rate: Interval, different: int, n: int) -> Interval:
+    """A rate among `different` of `n` contests as the rate of all, the others being ties: 0.5 + s (rate - 0.5).
+
+    The share s is a draw as well; its variance s (1 - s) / n joins in by the delta method."""
+    share, gap = different / n, rate.value - 0.5
+    drawn = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * abs(gap) * math.sqrt(share * (1 - share) / n)
+    value = 0.5 + share * gap
+    return Interval(
+        value=value,
+        low=max(0.0, value - math.hypot(share * (rate.value - rate.low), drawn)),
+        high=min(1.0, value + math.hypot(share * (rate.high - rate.value), drawn)),
+    )

@@ -7,6 +7,7 @@ Shown beside the verdict, never part of it: no check says how far these numbers 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -46,8 +47,7 @@ def scale_results(found: Sequence[Grade], before: str, after: str, documents: in
     averaged. Of `documents` that both arms were asked about, those without a grade in both have failed. Nothing for a
     scale on which no document has one."""
     results = []
-    for name in dict.fromkeys(grade.scale for grade in found):
-        of_scale = [grade for grade in found if grade.scale == name]
+    for name, of_scale in _by_scale(found).items():
         old, new = (_by_document(of_scale, arm) for arm in (before, after))
         shared = [key for key in old if key in new]
         if not shared:
@@ -66,6 +66,15 @@ def scale_results(found: Sequence[Grade], before: str, after: str, documents: in
             )
         )
     return tuple(results)
+
+
+def grading_troubles(found: Sequence[Grade]) -> Iterator[str]:
+    """What went wrong with the grades, in words, scale by scale: a scale without a single one has no result."""
+    for name, of_scale in _by_scale(found).items():
+        failed = Counter(grade.error or "no reason" for grade in of_scale if grade.score is None)
+        if failed:
+            reason, count = failed.most_common(1)[0]
+            yield f"{failed.total()} of {len(of_scale)} replies hold no grade on {name}; {count} times: {reason}"
 
 
 def exams(generation: Generation) -> list[Exam]:
@@ -124,6 +133,13 @@ def _grade(asker: Asker, task: _Task, found: Read, soft: float | None) -> Grade:
         error=found.error,
         model=found.model,
     )
+
+
+def _by_scale(found: Sequence[Grade]) -> dict[str, list[Grade]]:
+    scales: dict[str, list[Grade]] = {}
+    for grade in found:
+        scales.setdefault(grade.scale, []).append(grade)
+    return scales
 
 
 def _by_document(found: Sequence[Grade], arm: str) -> dict[tuple[str, int], float]:

@@ -70,6 +70,8 @@ class Opinion:
     """Reason, if the call was not answered."""
     model: str | None = None
     """Model that answered, by the server's own word."""
+    worded: bool = False
+    """Whether the verdict was read from the reply's words."""
 
 
 def both_orders(bouts: Sequence[Bout]) -> list[Bout]:
@@ -109,7 +111,7 @@ def read_opinion(answer: Answer) -> Opinion:
     found = _VERDICT.fullmatch(answer.text) if len(answer.text) <= _LONGEST_VERDICT else None
     if found is None:
         return Opinion(None, raw=answer.text, error="the reply is neither A nor B", model=answer.model)
-    return Opinion(1.0 if found[1].upper() == "B" else 0.0, raw=answer.text, model=answer.model)
+    return Opinion(1.0 if found[1].upper() == "B" else 0.0, raw=answer.text, model=answer.model, worded=True)
 
 
 def masses(logprobs: Mapping[str, float], tokens: Sequence[str]) -> dict[str, float]:

@@ -117,7 +117,8 @@ class PublishedJudgments(Wire):
 
 
 def summarise_votes(votes: Sequence[Vote], people: Sequence[Vote] = (), seed: int = 0) -> PublishedJudgments:
-    """Rates of every pair and model, and the agreement with `people` where they judged the same pairs."""
+    """Rates of every pair and model, and the agreement with `people` where they judged the same pairs; who is a judge
+    of `votes` is none of the people."""
     groups: dict[frozenset[str], list[Vote]] = {}
     for vote in votes:
         group = groups.setdefault(frozenset(vote.models), [])
@@ -129,8 +130,8 @@ def summarise_votes(votes: Sequence[Vote], people: Sequence[Vote] = (), seed: in
         judges=judges,
         pairs=tuple(_pair(group) for group in groups.values()),
         models=_models(votes),
-        among_judges=alpha_interval(list(_by_contest(votes).values()), seed) if len(judges) > 1 else None,
-        people=_people(votes, people, seed) if people else None,
+        among_judges=alpha_interval(_one_verdict_each(votes), seed) if len(judges) > 1 else None,
+        people=_people(votes, [vote for vote in people if vote.judge not in judges], seed),
     )
 
 
@@ -259,14 +260,26 @@ def _equal(pairs: Sequence[tuple[float, float]]) -> Interval:
     return wilson(sum(left == right for left, right in pairs), len(pairs))
 
 
+def _one_verdict_each(votes: Sequence[Vote]) -> list[list[float]]:
+    """What each judge says of each contest, whoever says it twice counted once."""
+    judges: dict[str, list[Vote]] = {}
+    for vote in votes:
+        judges.setdefault(vote.judge, []).append(vote)
+    units: dict[tuple[str, ...], list[float]] = {}
+    for own in judges.values():
+        for key, verdicts in _by_contest(own).items():
+            units.setdefault(key, []).append(majority(verdicts))
+    return list(units.values())
+
+
 def _by_contest(votes: Sequence[Vote], *, by_answer: bool = True) -> dict[tuple[str, ...], list[float]]:
     """Verdicts by question and sides, the sides in alphabetical order: by the answers themselves where they are known,
-    else by the models' names."""
+    else by the models' names. Votes on a question that the file does not name belong to no contest."""
     contests: dict[tuple[str, ...], list[float]] = {}
     for vote in votes:
         sides = vote.answers if by_answer and vote.answers is not None else vote.models
         verdict = level(vote.preference)
-        if verdict is None:
+        if verdict is None or not vote.question:
             continue
         turned = sides[1] < sides[0]
         key = (vote.question, *sorted(sides))
