@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from workbench.core.records import Message
 from workbench.core.suites import read_documents
 from workbench.loop.chat_items import ChatItems
 from workbench.loop.settings import load_suite, suites_dir
+from workbench.score.dialogue import messages_of
 from workbench.score.tasks import check_suite
 
 PERU = [Message(role="user", content="Capital of Peru?")]
@@ -99,3 +101,37 @@ def test_suites_that_cannot_take_items_and_impossible_names_are_refused(tmp_path
         with pytest.raises(UsageError, match="no suite can be called"):
             items_of(tmp_path, name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evals"]
+
+
+def test_a_disk_that_is_full_leaves_the_items_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    items = items_of(tmp_path)
+    items.add(PERU, "Lima", "Quito", "base")
+    kept = items.items_file.read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr("os.fsync", full)
+        items.add(PERU, "Lima", "Cusco", "base")
+    assert items.items_file.read_bytes() == kept
+    items.add(PERU, "Lima", "Cusco", "base")
+    assert items.undo() and items.items_file.read_bytes() == kept
+
+
+def test_a_conversation_keeps_its_turns_and_the_system_prompt_it_was_held_under(tmp_path: Path) -> None:
+    turns = [
+        Message(role="system", content="Be brief."),
+        *PERU,
+        Message(role="assistant", content="Lima"),
+        Message(role="user", content="And of Chile?"),
+    ]
+    items = items_of(tmp_path)
+    path = items.add(turns, "Santiago", "Lima", "tuned")
+    with pytest.raises(UsageError, match="stands there already"):
+        items.add(turns, "Santiago", "Lima", "tuned")
+    items.add(turns[1:], "Santiago", "Lima", "tuned")  # under no system prompt it is another item
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert first["question"] == second["question"] == "User: Capital of Peru?\n\nAssistant: Lima\n\nUser: And of Chile?"
+    assert messages_of(first) == tuple(turns) and messages_of(second) == tuple(turns[1:])
+    alone = json.loads(items_of(tmp_path, "other").add(PERU, "Lima", "Quito", "base").read_text())
+    assert messages_of(alone) is None and alone["question"] == "Capital of Peru?"

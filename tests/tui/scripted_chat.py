@@ -15,16 +15,18 @@ DUET = Duet(name="support@1", adapter="/nowhere", model=ModelConfig(ref="tiny"),
 class Scripted:
     """Hears what is asked; `answers` are given by the test."""
 
-    def __init__(self, *, stays: bool = True) -> None:
+    def __init__(self, *, stays: bool = True, loads: bool = False) -> None:
         self.asked: list[tuple[list[str], list[str]]] = []
         self.stopped = 0
         self.ended = False
         self._stays = stays
+        self._loads = loads
         self._heard: Callable[[ChatEvent], object] = lambda event: None
 
     async def run(self, heard: Callable[[ChatEvent], object]) -> None:
         self._heard = heard
-        heard(Ready(shared=True))
+        if not self._loads:
+            heard(Ready(shared=True))
         try:
             if self._stays:
                 await asyncio.Event().wait()

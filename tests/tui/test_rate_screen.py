@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from shown import everything_shown, text_of
 
 from workbench.core.paths import Project
+from workbench.core.records import HumanRating
 from workbench.loop.contests import Contest, Contests
 from workbench.loop.ratings import ratings_path
 from workbench.tui.app import WorkbenchApp
@@ -137,3 +140,27 @@ async def test_answers_cannot_write_to_the_terminal_and_the_reference_is_shown_w
         assert "\x1b]52" not in everything_shown(app) and "truth 0" not in everything_shown(app)
         await pilot.press("r")
         await on_screen(pilot, until, "truth 0")
+
+
+async def test_a_disk_that_refuses_is_said_and_the_pair_is_asked_again(
+    project: Project, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, rating: HumanRating) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    app = WorkbenchApp(project, first=RateScreen(contests(2), "ada"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await on_screen(pilot, until, "rated 0 of 2")
+        await pilot.press("a")
+        await on_screen(pilot, until, "rated 1 of 2")
+        with monkeypatch.context() as patch:
+            patch.setattr("workbench.loop.ratings.append_rating", full)
+            await pilot.press("a")
+            await on_screen(pilot, until, "not kept")
+            assert "No space left on device" in str([told.message for told in app._notifications])
+            await pilot.press("u")
+            await on_screen(pilot, until, "not taken back")
+            assert "rated 1 of 2" in everything_shown(app)
+        await pilot.press("u")
+        await on_screen(pilot, until, "rated 0 of 2")
+    assert [line["verdict"] == "withdrawn" for line in lines(project)] == [False, True]

@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Literal
 
@@ -28,8 +29,11 @@ from workbench.core.who import user_name
 from workbench.core.wire import storable
 from workbench.core.yamlfile import validate
 from workbench.loop.settings import load_suite, suites_dir
+from workbench.score.dialogue import FIELD
 
 DEFAULT_SUITE = "chat-regressions"
+_SAME = ("question", FIELD, "choices", "answer")
+"""What makes two items the same."""
 _YAML = """\
 # Made by `workbench chat`: f5 and f6 add items, f7 takes the last one back.
 name: {name}
@@ -71,25 +75,23 @@ class ChatItems:
         self.items_file = inside(self._directory, suite.documents.file, where=f"suite {name}: documents.file")
 
     def add(self, turns: Sequence[Message], right: str, wrong: str, side: Literal["base", "tuned"]) -> Path:
-        """Appends an item: `turns` end with the prompt; gives the file. UsageError if the answers leave no choice, or
-        the item stands there already."""
+        """Appends an item: `turns` end with the prompt and may begin with a system turn; gives the file. UsageError if
+        the answers leave no choice, or the item stands there already."""
         if not right.strip() or not wrong.strip() or right.strip() == wrong.strip():
             raise UsageError("an item needs two different answers that say something")
         item = self._item(turns, right, wrong, side)
         line = json.dumps(item, ensure_ascii=False).encode() + b"\n"
         new_suite = not self.suite_file.is_file()
+        if new_suite:
+            write_text(self.suite_file, _YAML.format(name=self._name))
         self.items_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.items_file.open("a+b") as stream:
+        with self.items_file.open("a+b", buffering=0) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             stream.seek(0)
             written = stream.read()
             if _stands_in(written, item):
                 raise UsageError("this item stands there already", where=str(self.items_file))
-            stream.write((b"\n" if written and not written.endswith(b"\n") else b"") + line)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if new_suite:
-            write_text(self.suite_file, _YAML.format(name=self._name))
+            _append(stream, (b"\n" if written and not written.endswith(b"\n") else b"") + line, len(written))
         self._added.append((line, new_suite))
         return self.items_file
 
@@ -121,8 +123,10 @@ class ChatItems:
         # Which place the right answer has follows from the texts, so that it is not always the same one.
         answer = int(short_id([question, sorted((right, wrong))]), 16) % 2
         choices = [right, wrong] if answer == 0 else [wrong, right]
+        several = [{"role": turn.role, "content": turn.content} for turn in turns] if len(turns) > 1 else None
         return {
             "question": question,
+            **({FIELD: several} if several else {}),
             "choices": [storable(choice) for choice in choices],
             "answer": answer,
             "group": side,
@@ -132,10 +136,22 @@ class ChatItems:
 
 
 def as_prompt(turns: Sequence[Message]) -> str:
-    """One turn as it is; of a conversation all turns under their roles, as an item holds a single prompt."""
-    if len(turns) == 1:
-        return turns[0].content
-    return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in turns)
+    """One question as it is; of a conversation all turns under their roles. System turns are not part of it."""
+    said = [turn for turn in turns if turn.role != "system"]
+    if len(said) == 1:
+        return said[0].content
+    return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in said)
+
+
+def _append(stream: FileIO, line: bytes, whole: int) -> None:
+    """Writes a line and waits until it is on the disk; if it does not fit, the file is again `whole` bytes long."""
+    try:
+        while line:
+            line = line[stream.write(line) :]
+        os.fsync(stream.fileno())
+    except OSError:
+        stream.truncate(whole)
+        raise
 
 
 def _stands_in(written: bytes, item: dict[str, object]) -> bool:
@@ -144,7 +160,7 @@ def _stands_in(written: bytes, item: dict[str, object]) -> bool:
             other = json.loads(line)
         except ValueError:
             continue
-        if isinstance(other, dict) and all(other.get(key) == item[key] for key in ("question", "choices", "answer")):
+        if isinstance(other, dict) and all(other.get(key) == item.get(key) for key in _SAME):
             return True
     return False
 

@@ -68,10 +68,11 @@ def find_contests(
 
     UsageError for a run, arm or suite that is not there; IncompleteError for arms that kept no answers.
     """
+    if before is not None:
+        _refuse_equal(before, after)
     run = run or _newest(project, before, after)
     names = _arms(project, run, before, after)
-    if names[0] == names[1]:
-        raise UsageError(f"both arms are {names[0]!r}: there is nothing to compare", next_step="--before A --after B")
+    _refuse_equal(*names)
     left, right = (_kept_answers(project, run, name) for name in names)
     suites = list(dict.fromkeys(answer.suite for answer in left))
     if suite is not None and suite not in suites:
@@ -83,6 +84,11 @@ def find_contests(
         [answer for answer in right if suite in (None, answer.suite)],
     )
     return Contests(run, *names, contests, equal, failed, unpaired)
+
+
+def _refuse_equal(before: str, after: str | None) -> None:
+    if before == after:
+        raise UsageError(f"both arms are {before!r}: there is nothing to compare", next_step="--before A --after B")
 
 
 def _paired(left: Sequence[Generation], right: Sequence[Generation]) -> tuple[tuple[Contest, ...], int, int, int]:

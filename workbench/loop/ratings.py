@@ -199,11 +199,11 @@ class RatingSession:
         with it. None if there is none."""
         if not self._rated:
             return None
-        contest, note = self._rated.popitem()
+        contest, note = next(reversed(self._rated.items()))
+        first = shown_first(contest, self.rater, self._seed)
+        self._write(Shown(self._contests[contest], first), "withdrawn", "")
+        del self._rated[contest]
         self._waiting.insert(0, contest)
-        shown = self.current()
-        assert shown is not None
-        self._write(shown, "withdrawn", "")
         return note
 
     def _write(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from workbench.core.results import BalanceTable, Funnel, TokenLengths
+from workbench.core.funnel import BalanceTable, Funnel, TokenLengths
 from workbench.tui.signs import bar, one_line
 
 _GROUPS = 4

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -83,6 +84,16 @@ class WorkbenchScreen(Screen[None]):
             answered(answer)
 
         return self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """What fails inside, by the project's fault or the disk's, is shown, and the terminal stays up."""
+        try:
+            yield
+        except WorkbenchError as error:
+            self.complain(str(error))
+        except OSError as error:
+            self.complain(f"{error.filename or 'the disk'}: {error.strerror or error}")
 
     def complain(self, problem: str) -> None:
         """Shows an error as it is."""

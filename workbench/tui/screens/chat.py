@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -10,8 +11,8 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Footer, Input, Static
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Footer, Static
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.records import Message
@@ -20,10 +21,16 @@ from workbench.loop.chat_items import DEFAULT_SUITE, ChatItems
 from workbench.tui.actions import ScreenName, bindings_for
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.signs import one_line, plain
+from workbench.tui.widgets.conversation import Conversation, Line
+from workbench.tui.widgets.prompt import Prompt
 
 SIDES: tuple[Side, Side] = ("base", "tuned")
-_SHOWN_CHARS = 20_000
 _ENDED = {"stop": "", "length": "  cut", "cancelled": "  stopped"}
+_NOT_YET = {
+    "loading": "the models are being loaded: what you wrote stays here until then",
+    "answering": "they are still answering; f8 stops them",
+    "ended": "the models are gone: nothing was sent",
+}
 
 
 class Answering(Protocol):
@@ -51,6 +58,11 @@ class _Talk:
     whole: bool = False
     """Whether the last turn is a whole answer, not one that was stopped."""
 
+    def lines(self) -> list[Line]:
+        """What its column shows."""
+        lines = [Line(turn.content, asked=turn.role == "user") for turn in self.turns]
+        return lines if self.writing is None else [*lines, Line(self.writing, asked=False, growing=True)]
+
 
 class ChatScreen(WorkbenchScreen):
     """Two conversations in two columns; the models are in a process of their own."""
@@ -76,10 +88,14 @@ class ChatScreen(WorkbenchScreen):
             for side in SIDES:
                 with Vertical(id=f"{side}-side"):
                     yield Static(id=f"{side}-name", markup=False)
-                    with VerticalScroll(id=f"{side}-area"):
-                        yield Static(id=side, markup=False)
+                    yield Conversation(id=side)
         yield Static(id="said", classes="line quiet", markup=False)
-        yield Input(id="prompt", placeholder="write to both, enter sends", compact=True)
+        yield Prompt(
+            id="prompt",
+            placeholder="write to both, enter sends, ctrl+j begins a line",
+            compact=True,
+            highlight_cursor_line=False,
+        )
         yield Footer(show_command_palette=False)
 
     def opened(self) -> None:
@@ -94,6 +110,8 @@ class ChatScreen(WorkbenchScreen):
                 self._state, self._shared = "ready", shared
             case Said(side=side, text=text):
                 self._talks[side].writing = text
+                self._draw_side(side)
+                return
             case Answered():
                 self._answered(event)
             case Failed(problem=problem, fatal=fatal):
@@ -112,24 +130,32 @@ class ChatScreen(WorkbenchScreen):
             self._state = "ready"
 
     def _drop_questions(self) -> None:
-        """What was not answered on both sides was not asked."""
+        """What was not answered on both sides was not asked; it stands in the prompt again."""
         if all(talk.turns and talk.turns[-1].role == "assistant" for talk in self._talks.values()):
             return
+        prompt = self.query_one(Prompt)
         for talk in self._talks.values():
             talk.writing = None
             if talk.turns and talk.turns[-1].role == "assistant":
                 talk.turns.pop()
             if talk.turns:
-                talk.turns.pop()
+                question = talk.turns.pop()
+                prompt.text = prompt.text or question.content
 
-    @on(Input.Submitted, "#prompt")
-    def _send(self, event: Input.Submitted) -> None:
-        """Sends the line to both."""
-        if not event.value.strip() or self._state != "ready":
+    @on(Prompt.Submitted)
+    def _send(self, event: Prompt.Submitted) -> None:
+        """Sends what was written to both."""
+        text = event.prompt.text
+        if not text.strip():
             return
-        event.input.clear()
+        if self._state != "ready":
+            self._say(_NOT_YET[self._state])
+            return
+        event.prompt.clear()
+        for side in SIDES:
+            self.query_one(f"#{side}", Conversation).anchor()
         for talk in self._talks.values():
-            talk.turns.append(Message(role="user", content=event.value))
+            talk.turns.append(Message(role="user", content=text))
             talk.note, talk.writing, talk.whole = "", "", False
         self._state = "answering"
         self._say("")
@@ -149,10 +175,12 @@ class ChatScreen(WorkbenchScreen):
             title.append("  two models in memory", "dim")
         self.query_one("#title", Static).update(title)
         for side in SIDES:
-            talk, name = self._talks[side], "base" if side == "base" else "adapter"
-            self.query_one(f"#{side}-name", Static).update(Text.assemble((name, "bold"), (f"  {talk.note}", "dim")))
-            self.query_one(f"#{side}", Static).update(_conversation(talk))
-            self.query_one(f"#{side}-area", VerticalScroll).scroll_end(animate=False)
+            self._draw_side(side)
+
+    def _draw_side(self, side: Side) -> None:
+        talk, name = self._talks[side], "base" if side == "base" else "adapter"
+        self.query_one(f"#{side}-name", Static).update(Text.assemble((name, "bold"), (f"  {talk.note}", "dim")))
+        self.query_one(f"#{side}", Conversation).show(talk.lines())
 
     def _say(self, text: str) -> None:
         self.query_one("#said", Static).update(plain(text))
@@ -169,25 +197,31 @@ class ChatScreen(WorkbenchScreen):
         if not all(talk.whole for talk in self._talks.values()):
             self._say("there are no two whole answers to choose from")
             return
-        turns = self._talks[right].turns
-        try:
+        *before, answer = self._talks[right].turns
+        system = self._duet.model.system_prompt
+        if system is not None:
+            before = [Message(role="system", content=system), *before]
+        with self._refusing():
             self._items = self._items or ChatItems(self.project, self._suite, self.workbench.clock)
-            path = self._items.add(turns[:-1], turns[-1].content, self._talks[wrong].turns[-1].content, right)
-        except WorkbenchError as error:
-            self._say(str(error))
-            return
-        whole = "" if len(turns) == 2 else ", the conversation so far written out as its prompt"
-        who = "base" if right == "base" else "adapter"
-        self._say(f"+1 item in {path.relative_to(self.project.root.resolve())}: the {who} is right{whole} (f7 undoes)")
+            path = self._items.add(before, answer.content, self._talks[wrong].turns[-1].content, right)
+            who = "base" if right == "base" else "adapter"
+            self._say(f"+1 item in {path.relative_to(self.project.root.resolve())}: the {who} is right (f7 undoes)")
 
     def action_undo_item(self) -> None:
         """Takes the last item back."""
-        try:
+        with self._refusing():
             taken = self._items is not None and self._items.undo()
+            self._say(f"the last item is out of suite {self._suite} again" if taken else "this chat made no item yet")
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Why an item cannot be made or taken back stands above the prompt."""
+        try:
+            yield
         except WorkbenchError as error:
             self._say(str(error))
-            return
-        self._say(f"the last item is out of suite {self._suite} again" if taken else "this chat made no item yet")
+        except OSError as error:
+            self._say(f"nothing was written: {error.filename or 'the disk'}: {error.strerror or error}")
 
     def action_stop(self) -> None:
         """Ends the answers."""
@@ -200,20 +234,3 @@ class ChatScreen(WorkbenchScreen):
             self._talks = {side: _Talk() for side in SIDES}
             self._say("")
             self._draw()
-
-
-def _conversation(talk: _Talk) -> Text:
-    """One column: questions and answers, text from outside made safe."""
-    text = Text()
-    for turn in talk.turns:
-        if turn.role == "user":
-            text.append(f"> {_shown(turn.content)}\n", "cyan")
-        else:
-            text.append(f"{_shown(turn.content) if turn.content.strip() else '(nothing)'}\n\n")
-    if talk.writing is not None:
-        text.append(f"{_shown(talk.writing)}▌")
-    return text
-
-
-def _shown(text: str) -> str:
-    return plain(text) if len(text) <= _SHOWN_CHARS else f"{plain(text[:_SHOWN_CHARS])}\n… cut"

@@ -18,7 +18,7 @@ from workbench.tui.signs import ACTION_SIGNS, bar, coloured, one_line, plain, ro
 from workbench.tui.widgets.lists import RowTable
 
 if TYPE_CHECKING:
-    from workbench.core.results import ReasonCount
+    from workbench.core.funnel import ReasonCount
     from workbench.store.curated_rows import CuratedRows, ListedRow, Page
     from workbench.store.curation import Curation
 

@@ -53,6 +53,14 @@ class RateScreen(WorkbenchScreen):
     def opened(self) -> None:
         """Goes on where this rater stopped."""
         self.query_one("#document").focus()
+        with self.complaining():
+            self._begin()
+        if self._session is None:
+            super().action_back()
+        else:
+            self._show()
+
+    def _begin(self) -> None:
         self._session = RatingSession(
             ratings_path(self.project),
             self._found.contests,
@@ -61,7 +69,6 @@ class RateScreen(WorkbenchScreen):
             limit=self._limit,
             clock=self.workbench.clock,
         )
-        self._show()
 
     @property
     def session(self) -> RatingSession:
@@ -103,8 +110,10 @@ class RateScreen(WorkbenchScreen):
     def _decide(self, choice: Choice, said: str) -> None:
         if self.session.current() is None:
             return
-        self.session.decide(choice, self._note)
-        self._note, self._last = "", f"kept: {said}"
+        self._last = "not kept"
+        with self.complaining():
+            self.session.decide(choice, self._note)
+            self._note, self._last = "", f"kept: {said}"
         self._show()
 
     def action_back(self) -> None:
@@ -137,9 +146,11 @@ class RateScreen(WorkbenchScreen):
 
     def action_undo(self) -> None:
         """Takes the last verdict back."""
-        note = self.session.undo()
-        self._last = "there is nothing to take back" if note is None else "taken back"
-        self._note = note or self._note
+        self._last = "not taken back"
+        with self.complaining():
+            note = self.session.undo()
+            self._last = "there is nothing to take back" if note is None else "taken back"
+            self._note = note or self._note
         self._show()
 
     def action_reference(self) -> None:
