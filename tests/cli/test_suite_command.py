@@ -82,6 +82,27 @@ def test_a_negative_margin_would_freeze_what_the_base_gets_wrong(project: Path) 
     assert shown.code == 2 and "--margin" in shown.error
 
 
+def test_freeze_asks_the_projects_model_unless_told_otherwise(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def freeze_items(items: Path, out: Path, model: Any, *_: Any, **__: Any) -> Any:
+        asked.append((model.ref, model.precision))
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("workbench.score.freeze.freeze_items", freeze_items)
+    (project / "workbench.yaml").write_text("model: {ref: hub/mine, precision: bf16}\n", encoding="utf-8")
+    for given in ((), ("--model", "hub/other")):
+        with pytest.raises(UsageError, match="far enough"):
+            workbench("suite", "freeze", "rows.jsonl", "-o", "evals/x.jsonl", *given)
+
+    assert asked == [("hub/mine", "bf16"), ("hub/other", "nf4")]
+
+
+def test_a_check_of_no_suites_is_no_success(project: Path) -> None:
+    with pytest.raises(UsageError, match="there are no suites"):
+        workbench("suite", "check")
+
+
 def test_check_goes_through_all_suites_before_it_fails(project: Path) -> None:
     workbench("suite", "new", "parity", "rows.jsonl")
     evals = project / "evals"

@@ -153,6 +153,47 @@ def test_nothing_kept_is_an_error_not_an_empty_suite(tiny: LoadedModel) -> None:
         freeze(tiny, SUITE, CANDIDATES, margin_nats=1000)
 
 
+def test_a_suite_that_could_not_fail_is_not_frozen(
+    tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.models.loading.load", lambda *_: tiny)
+    write_lines(tmp_path / "one.jsonl", CANDIDATES[:1])
+    assert allowed_failures(0, 1) == 1
+
+    with pytest.raises(IncompleteError, match="1 of 1 candidates pass the rule, of which 1 could fail by chance"):
+        freeze_items(tmp_path / "one.jsonl", tmp_path / "x.jsonl", ModelConfig(ref="tiny"), tmp_path, margin=-100)
+
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_candidates_are_not_overwritten_by_what_is_kept_of_them(tmp_path: Path) -> None:
+    write_lines(tmp_path / "items.jsonl", CANDIDATES)
+    before = (tmp_path / "items.jsonl").read_bytes()
+
+    with pytest.raises(UsageError, match="would overwrite the candidates"):
+        freeze_items(
+            tmp_path / "items.jsonl", tmp_path / "a/../items.jsonl", ModelConfig(ref="nowhere"), tmp_path, margin=1
+        )
+
+    assert (tmp_path / "items.jsonl").read_bytes() == before
+
+
+def test_freezing_says_nothing_of_its_own(
+    tiny_model_dir: Path,
+    tiny: LoadedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("workbench.models.loading.load", lambda *_: tiny)
+    write_lines(tmp_path / "candidates.jsonl", CANDIDATES)
+
+    out = tmp_path / "evals" / "frozen.jsonl"
+    freeze_items(tmp_path / "candidates.jsonl", out, ModelConfig(ref=str(tiny_model_dir)), tmp_path, margin=-100)
+
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("candidate", "message"),
     [

@@ -100,6 +100,63 @@ def test_a_file_of_no_part_or_of_several_is_refused(tmp_path: Path) -> None:
         standard_suite("math", Request("math", documents=folder, shots=0), tmp_path / "evals")
 
 
+@pytest.mark.parametrize(
+    ("task", "subset", "rows"),
+    [
+        (
+            "mmlu",
+            (),
+            [{name: row[name] for name in row if name != "subtask"} for row in MMLU],
+        ),  # the hub's own `subject`
+        ("mmlu", (), MMLU),
+        ("math", ("algebra",), MATH),  # one part asked for, and nothing that could say another
+    ],
+    ids=["subject", "subtask", "one-subset"],
+)
+def test_rows_of_one_file_know_their_part(task: str, subset: tuple[str, ...], rows: Any, tmp_path: Path) -> None:
+    write_lines(tmp_path / "rows.jsonl", rows)
+    request = Request(task, subset, documents=tmp_path / "rows.jsonl", shots=0)
+
+    made = standard_suite("mine", request, tmp_path / "evals").new
+
+    expected = [f"mmlu_{row['subject']}" if task == "mmlu" else "hendrycks_math_algebra" for row in rows]
+    assert sorted(row["subtask"] for row in made.rows) == sorted(expected)
+
+
+def test_a_row_of_an_unknown_part_is_named_not_left_out(tmp_path: Path) -> None:
+    write_lines(tmp_path / "rows.jsonl", [MMLU[0], {**MMLU[1], "subtask": "mmlu_zoology"}])
+    request = Request("mmlu", documents=tmp_path / "rows.jsonl", shots=0)
+
+    with pytest.raises(UsageError, match="mmlu has no part 'mmlu_zoology'") as caught:
+        standard_suite("mine", request, tmp_path / "evals")
+
+    assert str(caught.value.where).endswith("rows.jsonl, row 2")
+
+
+def test_examples_that_were_changed_are_told(tmp_path: Path) -> None:
+    evals = tmp_path / "evals"
+    write_lines(tmp_path / "test.jsonl", GSM8K[:3])
+    write_lines(tmp_path / "train.jsonl", GSM8K[3:])
+    request = Request("gsm8k", documents=tmp_path / "test.jsonl", examples=tmp_path / "train.jsonl")
+    standard_suite("gsm8k", request, evals).write(evals)
+    suite = load_model(evals / "gsm8k.yaml", Suite)
+
+    write_lines(evals / "gsm8k.fewshot.jsonl", GSM8K[4:])
+
+    [found] = provenance_findings(suite, evals / "gsm8k.jsonl", None)
+    assert found.text == "gsm8k.fewshot.jsonl is not the file that was fetched (7 examples)"
+
+
+def test_a_line_separator_inside_a_text_ends_no_row(tmp_path: Path) -> None:
+    rows = [{**row, "question": f"{row['question']}\u2028Say how many.\x85"} for row in GSM8K[:2]]
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    made = standard_suite("mine", Request("gsm8k", documents=tmp_path / "rows.jsonl", shots=0), tmp_path / "evals")
+
+    assert made.new.rows == rows
+
+
 def test_a_subset_is_one_part_or_refused() -> None:
     assert [task.name for task in leaves("math", ["algebra"])] == ["hendrycks_math_algebra"]
     assert [task.name for task in leaves("mmlu", ["mmlu_anatomy", "virology"])] == ["mmlu_anatomy", "mmlu_virology"]
@@ -172,11 +229,11 @@ def test_text_that_training_data_is_searched_for_is_what_models_are_shown(
     ("request_", "error", "message"),
     [
         (Request("gsm8k", documents=Path("rows.jsonl")), UsageError, "asked after 5 examples"),
-        (Request("gsm8k", documents=Path("nope.jsonl"), shots=0), UsageError, "cannot be read"),
-        (Request("gsm8k", documents=Path("bad.jsonl"), shots=0), UsageError, "is not JSON"),
-        (Request("gsm8k", documents=Path("list.json"), shots=0), UsageError, "expected JSON objects"),
+        (Request("gsm8k", documents=Path("nope.jsonl"), shots=0), UsageError, "file does not exist"),
+        (Request("gsm8k", documents=Path("bad.jsonl"), shots=0), IncompleteError, "bad.jsonl:1: not JSON"),
+        (Request("gsm8k", documents=Path("list.json"), shots=0), UsageError, "expected a list of JSON objects"),
         (Request("hellaswag", documents=Path("rows.jsonl")), IncompleteError, "not those of hellaswag"),
-        (Request("mmlu", documents=Path("rows.jsonl")), IncompleteError, "no rows of mmlu"),
+        (Request("mmlu", documents=Path("rows.jsonl")), UsageError, "row 1 does not say which part of mmlu it is"),
         (Request("mmlu", subset=("anatomie",)), UsageError, "did you mean 'mmlu_anatomy'"),
         (Request("gsm8k", documents=Path("rows.jsonl"), shots=0, metric="bleu"), UsageError, "unknown metric 'bleu'"),
     ],

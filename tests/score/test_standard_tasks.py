@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from score_surroundings import suite_of, write_lines
-from standard_rows import ARC, BBH, DROP, GSM8K, HELLASWAG, MATH, MMLU, TRUTHFULQA, WINOGRANDE, Row
+from standard_rows import ARC, BBH, DROP, GSM8K, HELLASWAG, LAMBADA, MATH, MMLU, TRUTHFULQA, WINOGRANDE, Row
 
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.records import ScoreRow
@@ -98,6 +98,7 @@ CHOICES = [
     ("winogrande", "acc", WINOGRANDE, [], 0),
     ("truthfulqa_mc1", "acc", TRUTHFULQA, [], None),
     ("truthfulqa_mc2", "acc", TRUTHFULQA, [], None),
+    ("lambada_openai", "acc", LAMBADA, [], 0),
     ("mmlu", "acc", MMLU, [], 0),
     ("mmlu", "acc", MMLU, [{**row, "question": row["question"] + "?"} for row in MMLU], 2),
 ]
@@ -171,6 +172,9 @@ def agree(
                 if row.output.startswith('{"choice"'):
                     logprobs = [float(resp[0]) for resp in sample["filtered_resps"]]
                     assert json.loads(row.output)["logprobs"] == pytest.approx(logprobs, abs=1e-4)
+                elif row.output.startswith('{"logprob"'):
+                    [(logprob, greedy)] = sample["filtered_resps"]
+                    assert json.loads(row.output) == {"logprob": pytest.approx(logprob, abs=1e-4), "greedy": greedy}
                 else:
                     assert row.output == sample["resps"][0][0]
     assert len(ours) == expected > 0
@@ -190,6 +194,21 @@ def test_documents_of_another_benchmark_are_refused(roomy: LoadedModel, tmp_path
         our_rows(roomy, standard_suite("gsm8k", "exact_match", num_fewshot=0), ARC, [], tmp_path)
     with pytest.raises(IncompleteError, match="`subtask` is 'mmlu_zoology'"):
         our_rows(roomy, standard_suite("mmlu", "acc"), [{**MMLU[0], SUBTASK: "mmlu_zoology"}], [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("mmlu_anatomy", MMLU[0]), ("hellaswag", HELLASWAG[0])],
+    ids=["mmlu", "hellaswag"],
+)
+@pytest.mark.parametrize("place", ["4", "-1"])
+def test_a_right_choice_that_is_not_there_is_refused_where_lm_eval_counts_it_as_wrong(
+    name: str, row: Row, place: str
+) -> None:
+    wrong = {**row, "answer": int(place)} if "answer" in row else {**row, "label": place}
+
+    with pytest.raises(IncompleteError, match=r"document 2 does not fit .* none of 4"):
+        standard_task(leaves(name)[0], [row, wrong], [], 0)
 
 
 @pytest.mark.parametrize(

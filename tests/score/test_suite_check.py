@@ -39,6 +39,8 @@ def found(
 def test_a_sound_suite_has_nothing_to_be_said_about(tmp_path: Path) -> None:
     assert found(tmp_path, MIXED) == []
     assert found(tmp_path, [{"text": str(n)} for n in range(20)], kind="perplexity", primary_metric="nll") == []
+    continued = {"output_type": "loglikelihood", "doc_to_text": "{{start}}", "doc_to_target": "{{end}}"}
+    assert found(tmp_path, [{"start": f"{n}", "end": "x"} for n in range(20)], task=continued) == []
 
 
 SAFETY = {"kind": "safety", "primary_metric": "pass"}
@@ -60,6 +62,8 @@ FAULTS: list[tuple[str, list[dict[str, Any]], dict[str, Any], str, str]] = [
      "warning", "no document expects `comply`"),
     ("always the same answer", [{"prompt": str(n), "answer": "yes"} for n in range(12)],
      {"kind": "generation", "primary_metric": "exact_match"}, "warning", "the right answer is yes in 100%"),
+    ("a frozen suite that may lose everything", MIXED[:2], {"kind": "regression", "allowed_failures": 2},
+     "warning", "allowed_failures is 2, of 2 documents: it cannot fail"),
     ("an example that is asked, too", MIXED,
      {"task": {"num_fewshot": 1, "fewshot_config": {"samples": [MIXED[4]]}}},
      "warning", "document 5 has the text of a few-shot example"),

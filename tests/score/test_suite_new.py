@@ -45,6 +45,7 @@ def made(tmp_path: Path, rows: list[dict[str, Any]], name: str = "mine", **given
             "exact_match",
             {"prompt": "Capital of Peru?", "answer": "Lima"},
         ),
+        ({"page": "A page of an encyclopaedia."}, "perplexity", "nll", {"text": "A page of an encyclopaedia."}),
         ({"problem": "2+2", "target": "1,004"}, "generation", "numeric", {"prompt": "2+2", "answer": "1,004"}),
         (
             {"instruction": "Say why.", "output": "Because it is so, and it was so before."},
@@ -134,6 +135,12 @@ def test_the_margin_is_no_smaller_than_what_the_documents_can_show(tmp_path: Pat
 
     assert few.margin == 0.09, "2.8 * sqrt(0.1 / 100), rounded up"
     assert many.margin == 0.05
+    lone = made(tmp_path, [{"prompt": "Why is it so?"}], name="lone")
+    assert lone.suite.margin == 1, "a win rate has nothing more to lose"
+    assert (
+        "1 documents show losses from about 1 of `win_rate` up: `margin` is set to that; 126 documents would show 0.1"
+        in (lone.notes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,6 +152,9 @@ def test_the_margin_is_no_smaller_than_what_the_documents_can_show(tmp_path: Pat
         ([CHOICE, CHOICE, {"prompt": "q", "options": ["a", "b"]}], {}, "line 3 has no `label`"),
         ([{"prompt": "a", "expect": "refuse"}, {"prompt": "b", "expect": "no"}], {}, "line 2 has an `expect`"),
         ([{"text": "a"}], {"kind": "safety"}, "the rows have no `prompt`"),
+        ([CHOICE, {**CHOICE, "prompt": {"text": "2 + 2"}}], {}, "line 2 has a `prompt` that is no text"),
+        ([{"prompt": 2, "answer": 4}], {}, "line 1 has a `prompt` that is no text"),
+        ([], {}, "holds no rows"),
         ([CHOICE], {"kind": "kl"}, "kind 'kl' cannot be made from rows"),
         ([CHOICE], {"metric": "akk"}, "unknown metric 'akk'"),
     ],
@@ -154,6 +164,56 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         made(tmp_path, rows, **given)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xfe{}\n", "rows.jsonl:1: not UTF-8"),
+        (b'{"text": "a"}\n{"text": "\\ud800"}\n', "rows.jsonl:2: not UTF-8: surrogates not allowed"),
+        (b'{"text": "a", "score": NaN}\n', "rows.jsonl:1: not JSON: Out of range float"),
+        (b"[" * 100_000, "rows.jsonl:1: not JSON"),
+        (b'{"text": ' + b"1" * 5000 + b"}", "rows.jsonl:1: not JSON: Exceeds the limit"),
+    ],
+    ids=["utf-16", "surrogate", "nan", "deep", "digits"],
+)
+def test_what_no_suite_can_keep_is_an_error_of_its_line(data: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(data)
+
+    with pytest.raises(IncompleteError) as caught:
+        from_rows("mine", tmp_path / "rows.jsonl", tmp_path / "evals")
+
+    assert message in str(caught.value)
+
+
+def test_a_json_list_and_a_byte_order_mark_are_read_as_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps([CHOICE] * 3), encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text(json.dumps(CHOICE) + "\n", encoding="utf-8-sig")
+
+    assert len(from_rows("mine", tmp_path / "rows.json", tmp_path / "evals", limit=2).rows) == 2
+    [row] = from_rows("mine", tmp_path / "rows.jsonl", tmp_path / "evals").rows
+    assert row == {"question": "2 + 2 =", "choices": ["3", "4"], "answer": 1}
+
+
+def test_choices_in_lettered_columns_are_choices(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "A": "B", "B": "A", "C": "c", "answer": "B", "D2": 1} for n in range(3)]
+
+    new = made(tmp_path, rows)
+
+    assert new.suite.kind == "lm_eval"
+    assert new.rows[0] == {"question": "0?", "choices": ["B", "A", "c"], "answer": 1, "D2": 1}, (
+        "the letter, not the text"
+    )
+    assert "`A` to `C` are read as `choices`" in new.notes
+
+
+def test_a_chat_whose_contents_are_lists_of_texts_is_read_as_text(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "Capital "}, {"type": "text", "text": "of Peru?"}]
+    chat = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "Lima"}]}
+
+    [row] = made(tmp_path, [chat]).rows
+
+    assert row == {"prompt": "Capital of Peru?", "answer": "Lima"}
 
 
 def test_broken_lines_and_taken_names_are_errors_and_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from workbench.core.cards import Name
 from workbench.core.errors import IncompleteError, UsageError
-from workbench.core.fingerprints import file_sha256, fingerprint, short_id
+from workbench.core.fingerprints import canonical_json, file_sha256, fingerprint, short_id
 from workbench.core.paths import inside
 from workbench.core.stage import Artifact
 from workbench.core.wire import Wire
@@ -157,29 +157,48 @@ def read_examples(documents_path: Path, suite: Suite) -> list[dict[str, Any]]:
 def read_documents(path: Path, suite: Suite) -> list[SuiteDocument]:
     """The suite's documents in file order, at most `suite.limit`.
 
-    IncompleteError if there is none, or a line is no JSON object."""
+    IncompleteError if there is none, or as `read_objects`."""
     seen: Counter[str] = Counter()
     documents: list[SuiteDocument] = []
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            if suite.limit is not None and len(documents) == suite.limit:
-                break
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise IncompleteError(f"not JSON: {error.msg}", where=f"{path}:{number}") from None
-            if not isinstance(fields, dict):
-                raise IncompleteError("expected a JSON object", where=f"{path}:{number}")
-            doc_hash = short_id(fields)
-            documents.append(
-                SuiteDocument(doc_id=len(documents), doc_hash=doc_hash, occurrence=seen[doc_hash], fields=fields)
-            )
-            seen[doc_hash] += 1
+    for fields in read_objects(path, suite.limit):
+        doc_hash = short_id(fields)
+        documents.append(
+            SuiteDocument(doc_id=len(documents), doc_hash=doc_hash, occurrence=seen[doc_hash], fields=fields)
+        )
+        seen[doc_hash] += 1
     if not documents:
         raise IncompleteError("suite has no documents", where=f"suite {suite.name} ({path})")
     return documents
+
+
+def read_objects(path: Path, limit: int | None = None) -> list[dict[str, Any]]:
+    """The first `limit` objects of a JSON Lines file, blank lines and a byte order mark aside.
+
+    IncompleteError names a line that is not one: no UTF-8, no JSON, no object, or with a value that JSON has not."""
+    objects: list[dict[str, Any]] = []
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if limit is not None and len(objects) == limit:
+                break
+            if line.strip():
+                objects.append(_object(line, f"{path}:{number}"))
+    return objects
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+        # Refuses what Python reads and nothing can write or tokenize: NaN, infinity, half a surrogate pair.
+        canonical_json(value).encode("utf-8")
+    except json.JSONDecodeError as error:
+        raise IncompleteError(f"not JSON: {error.msg}", where=where) from None
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise IncompleteError(f"not UTF-8: {error.reason}", where=where) from None
+    except (ValueError, RecursionError) as error:
+        raise IncompleteError(f"not JSON: {error}", where=where) from None
+    if not isinstance(value, dict):
+        raise IncompleteError("expected a JSON object", where=where)
+    return value
 
 
 def settings_hash(suite: Suite, documents_path: Path) -> str:

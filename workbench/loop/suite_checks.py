@@ -74,6 +74,12 @@ class _Earlier:
     """`SUITE.METRIC` of the latest base arm."""
 
 
+def base_of(project: Project) -> ModelConfig:
+    """The project's model, or the default one where there is no project; raises as `load_config`."""
+    file = project.root / PROJECT_FILE
+    return load_config(file).model if file.is_file() else ModelConfig()
+
+
 def check_suites(project: Project, names: Sequence[str] | None = None, *, quick: bool = False) -> list[SuiteCheck]:
     """Every suite named, or all there are. `quick` reads settings and files only: neither lm-eval nor a tokenizer.
 
@@ -81,7 +87,7 @@ def check_suites(project: Project, names: Sequence[str] | None = None, *, quick:
     """
     file = project.root / PROJECT_FILE
     config = load_config(file) if file.is_file() else None
-    model = config.model if config else ModelConfig()
+    model = base_of(project)
     below = suites_dir(project)
     directory = project.root / below
     with nullcontext() if quick else without_remarks():

@@ -10,6 +10,8 @@ frozen is known, not guessed, and rounding does not flip it.
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from workbench.core.suites import Documents, Suite, SuiteDocument, read_document
 from workbench.core.wire import Wire
 from workbench.core.yamlfile import validate
 from workbench.score.scoring import Job
+from workbench.score.standard_task import quiet
 from workbench.score.suite_new import suite_yaml
 
 if TYPE_CHECKING:
@@ -148,7 +151,8 @@ def freeze_items(
     """Freezes the candidates in `items` (JSON Lines) to `out`, with the provenance beside it, and returns that.
 
     A suite of that name is written with it if there is none; one that is there stays as it is. `dry_run` writes
-    nothing. The model is loaded at its configured precision. Raises as `freeze`, ConfigErrors for a name that no suite
+    nothing. The model is loaded at its configured precision. Raises as `freeze`, IncompleteError where the failures
+    allowed would be all items, ConfigErrors for a name that no suite
     can have, and for unreadable lines and a missing model.
     """
     from workbench.models.loading import load
@@ -167,9 +171,21 @@ def freeze_items(
     suite = validate(values, Suite, file=str(out.with_suffix(".yaml")))
     if not items.is_file():
         raise UsageError("candidates file does not exist", where=str(items))
+    if out.resolve() == items.resolve():
+        raise UsageError("would overwrite the candidates", where=f"--output {out}", next_step="choose another name")
     candidates = [document.fields for document in read_documents(items, suite)]
     loaded = load(model, model.precision, project)
-    frozen = freeze(loaded, suite, candidates, margin_nats=margin, must_pass_nats=must_pass)
+    # lm-eval's own bars and remarks, one set for each of the two rounds
+    with quiet(), redirect_stderr(io.StringIO()):
+        frozen = freeze(loaded, suite, candidates, margin_nats=margin, must_pass_nats=must_pass)
+    kept, allowed = frozen.provenance.kept, frozen.provenance.allowed_failures
+    if allowed is not None and allowed >= kept and not frozen.provenance.must_pass:
+        raise IncompleteError(
+            f"{kept} of {len(candidates)} candidates pass the rule, of which {allowed} could fail by chance: "
+            "such a suite could not fail",
+            where=f"suite {suite.name}",
+            next_step="give more candidates or a smaller margin",
+        )
     if dry_run:
         return frozen.provenance
     provenance = write_frozen(frozen, out)

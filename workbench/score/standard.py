@@ -28,8 +28,8 @@ from workbench.core.suites import Suite
 from workbench.score.suggestions import did_you_mean
 
 FOLDERS = (
-    "arc", "bbh", "commonsense_qa", "drop", "gsm8k", "hellaswag", "hendrycks_math", "ifeval", "minerva_math",
-    "mmlu/default", "openbookqa", "piqa", "sciq", "truthfulqa", "winogrande",
+    "arc", "bbh", "commonsense_qa", "drop", "gsm8k", "hellaswag", "hendrycks_math", "ifeval", "lambada",
+    "minerva_math", "mmlu/default", "openbookqa", "piqa", "sciq", "truthfulqa", "winogrande",
 )  # fmt: skip
 """Folders of lm-eval's tasks that are offered: the others are many, and most need what is not installed."""
 ALIASES = {"math": "hendrycks_math", "arc": "arc_challenge", "truthfulqa": "truthfulqa_mc1"}
@@ -37,7 +37,11 @@ ALIASES = {"math": "hendrycks_math", "arc": "arc_challenge", "truthfulqa": "trut
 SUBTASK = "subtask"
 """Document field with the name of the part that a document belongs to."""
 _KEYS = ("standard", "num_fewshot", "filter_list")
-_DEFAULT_METRICS = {"multiple_choice": ("acc", "acc_norm"), "generate_until": ("exact_match",)}
+_DEFAULT_METRICS = {
+    "multiple_choice": ("acc", "acc_norm"),
+    "generate_until": ("exact_match",),
+    "loglikelihood": ("acc",),
+}
 _UNSCALED = ("_max", "_diff")
 """Endings of TruthfulQA's metrics that are no shares: similarities up to 100, and differences of two."""
 _GROUP_ENTRY = "group"

@@ -9,7 +9,6 @@ From then on nothing asks the hub: curation reads the rows as they are, and ever
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,6 +24,7 @@ from workbench.core.yamlfile import validate
 from workbench.score.standard import SUBTASK, StandardTask, check_standard, leaves, part_of
 from workbench.score.standard_task import Row, by_subtask, quiet, standard_task
 from workbench.score.suite_new import NewSuite, detectable_margin, refuse_existing
+from workbench.score.suite_rows import rows_of
 
 _PREFERRED = ("acc_norm", "f1", "bleu_acc")
 """Metrics that decide where a task has them, as in the tables that are published."""
@@ -222,19 +222,37 @@ def _rows_of(path: Path, tasks: Sequence[StandardTask], limit: int | None, group
         files = _files_of(path, group)
         for task in tasks:
             if task.name in files:
-                yield from ({**row, SUBTASK: task.name} for row in _read(files[task.name])[:limit])
+                yield from ({**row, SUBTASK: task.name} for row in rows_of(files[task.name], limit))
         return
-    rows = _read(path)
     if len(leaves(group)) == 1:
-        yield from rows[:limit]
+        yield from rows_of(path, limit)
         return
+    rows = _marked(path, tasks, group)
     for task in tasks:
-        yield from [row for row in rows if row.get(SUBTASK) == task.name][:limit]
+        yield from [row for row in rows if row[SUBTASK] == task.name][:limit]
+
+
+def _marked(path: Path, tasks: Sequence[StandardTask], group: str) -> list[Row]:
+    """Rows of a file with the part that each belongs to: as `subtask` says, or MMLU's `subject`, or the one part asked
+    for; UsageError where nothing says it."""
+    parts: dict[str, str] = {}
+    marked = []
+    for number, row in enumerate(rows_of(path), start=1):
+        said = row.get(SUBTASK) or row.get("subject") or (tasks[0].name if len(tasks) == 1 else None)
+        if not isinstance(said, str):
+            raise UsageError(
+                f"row {number} does not say which part of {group} it is",
+                where=str(path),
+                next_step=f"name it under `{SUBTASK}`, give a folder with a file per part, or a single --subset",
+            )
+        if said not in parts:
+            parts[said] = part_of(said, group, leaves(group), f"{path}, row {number}").name
+        marked.append({**row, SUBTASK: parts[said]})
+    return marked
 
 
 def _files_of(folder: Path, group: str) -> dict[str, Path]:
-    """The folder's file of each part, by the part's task; UsageError for a file of no part, or a second one of a part.
-    """
+    """The folder's file of each part, by its task; UsageError for a file of no part, or a second one of a part."""
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if file.suffix not in _ENDINGS:
@@ -246,31 +264,13 @@ def _files_of(folder: Path, group: str) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path) -> list[Row]:
-    """Rows of JSON Lines, a JSON list, or a JSON object with a list of `examples`; UsageError for anything else."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".json":
-            whole = json.loads(text)
-            rows = whole.get("examples") if isinstance(whole, dict) else whole
-        else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot be read: {type(error).__name__}", where=str(path)) from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UsageError(f"is not JSON: {error}", where=str(path)) from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UsageError("expected JSON objects, one a line", where=str(path))
-    return rows
-
-
 def _from_hub(tasks: list[StandardTask], request: Request, *, drawn: bool) -> _Fetched:
     """Rows of every part at one commit of the dataset; PrerequisiteError, with the way around it, without the hub."""
     # 3 s: the hub's client and datasets
     import datasets
+    from httpx2 import HTTPError as TransportError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
 
     path = tasks[0].settings["dataset_path"]
     try:

@@ -117,8 +117,20 @@ def _check_documents(task: StandardTask, loaded: Any, documents: list[Row]) -> N
                 f"document {number} does not fit {task.name}: {type(error).__name__}: {error}",
                 next_step=f"give rows with the fields of {task.settings.get('dataset_path')}",
             ) from None
-        if choices is not None and (not isinstance(choices, list) or len(choices) < 2):
+        if choices is None:
+            continue
+        if not isinstance(choices, list) or len(choices) < 2:
             raise IncompleteError(f"document {number} does not fit {task.name}: it has no two choices")
+        right = loaded.doc_to_text(document) if loaded.multiple_input else loaded.doc_to_target(document)
+        if not all(_is_choice(one, choices) for one in (right if isinstance(right, list) else [right])):
+            raise IncompleteError(
+                f"document {number} does not fit {task.name}: its right choice {right!r} is none of {len(choices)}",
+                next_step="lm-eval would count it as wrong for every model; mend it or take it out",
+            )
+
+
+def _is_choice(right: Any, choices: list[Any]) -> bool:
+    return right in choices if isinstance(right, str) else isinstance(right, int) and 0 <= right < len(choices)
 
 
 def _extra(task: StandardTask) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.fingerprints import file_sha256
 from workbench.core.parts import read_model
-from workbench.core.suites import Suite, SuiteDocument
+from workbench.core.suites import Suite, SuiteDocument, fewshot_path
 from workbench.core.wire import Wire
 from workbench.score.standard import is_standard, leaves, shots
 
@@ -56,6 +56,7 @@ def findings(
         found += _unfit(suite, documents, examples)
     found += _duplicates(suite, documents)
     found += _one_sided(suite, documents)
+    found += _toothless(suite, documents)
     found += _overlap(suite, documents, examples)
     return found
 
@@ -96,6 +97,9 @@ def provenance_findings(suite: Suite, documents_path: Path, base_fingerprint: st
         source = read_model(path, Source)
         if source.documents_sha256 != file_sha256(documents_path):
             yield _warning(f"{documents_path.name} is not the file that was fetched ({source.documents} documents)")
+        examples = fewshot_path(documents_path, suite)
+        if examples is not None and source.examples_sha256 != file_sha256(examples):
+            yield _warning(f"{examples.name} is not the file that was fetched ({source.examples} examples)")
 
 
 def _warning(text: str) -> Finding:
@@ -117,9 +121,7 @@ def _labels(suite: Suite, documents: Sequence[SuiteDocument]) -> Iterator[Findin
             yield _warning(f"{_places(without)} no `{name}`, the field of `{key}`")
 
 
-def _unfit(
-    suite: Suite, documents: Sequence[SuiteDocument], examples: Sequence[dict[str, Any]]
-) -> Iterator[Finding]:
+def _unfit(suite: Suite, documents: Sequence[SuiteDocument], examples: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     """Documents that a task's templates or metrics cannot read; 3 to 5 s for lm-eval's import, where it has a task."""
     if suite.kind == "generation":
         from workbench.score.generation_task import document_problem, generation_task
@@ -200,11 +202,17 @@ def _one_sided(suite: Suite, documents: Sequence[SuiteDocument]) -> Iterator[Fin
         return
     if suite.kind not in ("lm_eval", "generation") or is_standard(suite):
         return
-    places = Counter(str(_place(one.fields)) for one in documents)
-    answer, count = places.most_common(1)[0]
+    places = Counter(str(place) for one in documents if (place := _place(one.fields)) is not None)
+    answer, count = places.most_common(1)[0] if places else ("", 0)
     if count > _ONE_PLACE * len(documents):
         what = "the right answer stands in place" if "choices" in documents[0].fields else "the right answer is"
         yield _warning(f"{what} {answer[:40]} in {count / len(documents):.0%} of {len(documents)} documents")
+
+
+def _toothless(suite: Suite, documents: Sequence[SuiteDocument]) -> Iterator[Finding]:
+    must_pass = any(one.fields.get("must_pass") is True for one in documents)
+    if suite.kind == "regression" and (suite.allowed_failures or 0) >= len(documents) and not must_pass:
+        yield _warning(f"allowed_failures is {suite.allowed_failures}, of {len(documents)} documents: it cannot fail")
 
 
 def _place(fields: Mapping[str, Any]) -> Any:
@@ -216,9 +224,7 @@ def _place(fields: Mapping[str, Any]) -> Any:
     return answer + 1 if isinstance(answer, int) else answer
 
 
-def _overlap(
-    suite: Suite, documents: Sequence[SuiteDocument], examples: Sequence[dict[str, Any]]
-) -> Iterator[Finding]:
+def _overlap(suite: Suite, documents: Sequence[SuiteDocument], examples: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     """Few-shot examples that are asked as questions, too: the answer would stand in the prompt."""
     given = list(examples)
     config = suite.task.get("fewshot_config")

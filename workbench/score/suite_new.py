@@ -10,8 +10,10 @@ The rows are copied under the names that scoring reads; a row that does not fit 
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +23,25 @@ import yaml
 
 from workbench.core.errors import UsageError
 from workbench.core.parts import write_documents, write_text
-from workbench.core.suites import Documents, Suite, read_documents
+from workbench.core.suites import Suite
 from workbench.core.yamlfile import validate
+from workbench.score.suite_rows import Row, plain_chat, rows_of
 from workbench.score.tasks import check_suite
 
-Row = dict[str, Any]
 KINDS = ("lm_eval", "regression", "generation", "perplexity", "judge", "safety")
 """Kinds that can be made from rows."""
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "question": ("question", "prompt", "query", "input", "instruction", "problem", "ctx"),
     "choices": ("choices", "options", "endings", "answers", "candidates"),
     "answer": ("answer", "label", "target", "gold", "answerKey", "correct", "output", "response", "completion"),
-    "text": ("text", "content", "document"),
+    "text": ("text", "content", "document", "page"),
     "reference": ("reference", "output", "response", "answer", "completion", "target"),
     "expect": ("expect", "expected"),
     "turns": ("turns",),
 }
 """What scoring reads, and the names under which it is found, first match first."""
+_TEXTS = ("question", "prompt", "text")
+"""Those of them that must be texts."""
 _METRICS = {"lm_eval": "acc", "regression": "acc", "perplexity": "nll", "judge": "win_rate", "safety": "pass"}
 _CATEGORIES = ("category", "topic", "group", "subject", "level", "type", "task")
 _SHORT_ANSWER_WORDS = 5
@@ -92,7 +96,8 @@ def from_rows(
     if kind is not None and kind not in KINDS:
         raise UsageError(f"kind {kind!r} cannot be made from rows; known: {', '.join(KINDS)}", where="--kind")
     notes: list[str] = []
-    rows = _whole_instructions([_plain_chat(row) for row in _read(file, limit)], notes)
+    rows = _whole_instructions([plain_chat(row) for row in rows_of(file, limit)], notes)
+    rows = _lettered(rows, notes)
     chosen = kind or _kind(rows, notes, file)
     made = _RENAMERS[chosen](rows, notes, file)
     metric = metric or _METRICS.get(chosen) or _generation_metric(made, notes)
@@ -142,37 +147,29 @@ def detectable_margin(kind: str, metric: str, n: int, notes: list[str]) -> float
     if kind == "regression":
         return usual
     seen = math.ceil(_POWER * spread / math.sqrt(n) * 100) / 100
+    if not in_nats:
+        seen = min(seen, 1.0)  # a share cannot lose more
     if seen > usual:
         unit = "nats per token" if in_nats else f"of `{metric}`"
-        notes.append(f"{n} documents show losses from about {seen:g} {unit} up: `margin` is set to that")
+        enough = math.ceil((_POWER * spread / usual) ** 2)
+        notes.append(
+            f"{n} documents show losses from about {seen:g} {unit} up: `margin` is set to that; "
+            f"{enough} documents would show {usual:g}"
+        )
     return max(usual, seen)
 
 
-def _read(file: Path, limit: int | None) -> list[Row]:
-    if not file.is_file():
-        raise UsageError("file does not exist", where=str(file))
-    reader = Suite(
-        name="rows",
-        kind="lm_eval",
-        role="general",
-        documents=Documents(file=file.name),
-        primary_metric="acc",
-        limit=limit,
-    )
-    return [document.fields for document in read_documents(file, reader)]
-
-
-def _plain_chat(row: Row) -> Row:
-    """A chat as `prompt` and `answer`, or as `turns` where the user speaks more than once."""
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-        return row
-    asked = [one.get("content") for one in messages if one.get("role") == "user"]
-    said = [one.get("content") for one in messages if one.get("role") == "assistant"]
-    rest = {name: value for name, value in row.items() if name != "messages"}
-    if len(asked) > 1:
-        return {**rest, "turns": asked, **({"reference": said} if len(said) == len(asked) else {})}
-    return {**rest, **({"prompt": asked[0]} if asked else {}), **({"answer": said[-1]} if said else {})}
+def _lettered(rows: list[Row], notes: list[str]) -> list[Row]:
+    """Rows whose choices stand under `A`, `B` and so on, with them under `choices`."""
+    letters = "".join(itertools.takewhile(lambda letter: letter in rows[0], string.ascii_uppercase))
+    if len(letters) < 2 or _source(rows, "choices") or not all(set(letters) <= set(row) for row in rows):
+        return rows
+    notes.append(f"`{letters[0]}` to `{letters[-1]}` are read as `choices`")
+    return [
+        {name: value for name, value in row.items() if name not in letters}
+        | {"choices": {"label": list(letters), "text": [row[letter] for letter in letters]}}
+        for row in rows
+    ]
 
 
 def _whole_instructions(rows: list[Row], notes: list[str]) -> list[Row]:
@@ -250,6 +247,8 @@ def _renamed(
         if missing and ours not in optional:
             next_step = "fill it in, or remove them"
             raise UsageError(f"{_lines(missing)} no `{theirs}`", where=str(file), next_step=next_step)
+        if ours in _TEXTS and (wrong := [n for n, row in enumerate(rows, start=1) if not _is_text(row.get(theirs))]):
+            raise UsageError(f"{_lines(wrong)} a `{theirs}` that is no text", where=str(file))
         if theirs != ours:
             notes.append(f"`{theirs}` is read as `{ours}`")
         for row, own in zip(made, rows, strict=True):
@@ -348,6 +347,10 @@ def _groups(rows: list[Row], kind: str) -> str | None:
         if all(isinstance(value, str) for value in values) and 2 <= len(set(values)) <= len(rows) // 2:
             return name
     return None
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _texts(value: Any) -> list[str]:

