@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from contexts import made_up_context
+from manifests import made_up_manifest
+
 from workbench.core.parts import write_model, write_rows
-from workbench.core.records import Judgment, Manifest, ScoreRow
+from workbench.core.records import Judgment, ScoreRow
 from workbench.core.results import ArmInfo, Interval, JudgeTrust
 from workbench.core.stage import Artifact, Context
 from workbench.core.suites import Documents, Suite
@@ -51,21 +54,7 @@ def arm_info(name: str, **fields: Any) -> ArmInfo:
 def artifact(directory: Path, node: str = "score") -> Artifact:
     """A directory as a committed artifact."""
     directory.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest(
-        node=node,
-        stage=node.partition(":")[0],
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config={},
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-11-22T00:00:00Z",
-        seconds=0,
-    )
-    return Artifact(directory, manifest)
+    return Artifact(directory, made_up_manifest(node))
 
 
 def scored(root: Path, name: str, arm_rows: Sequence[ScoreRow], **fields: Any) -> Artifact:
@@ -116,14 +105,4 @@ def context(directory: Path, node: str = "compare", *, cancelled: bool = False) 
     """A context writing to `directory`, and the list its events go to."""
     directory.mkdir(parents=True, exist_ok=True)
     events: list[Any] = []
-    made = Context(
-        node=node,
-        out_dir=directory,
-        work_dir=directory,
-        project=directory,
-        seed=0,
-        emit=events.append,
-        clock=lambda: "2026-11-22T00:00:00Z",
-        cancelled=lambda: cancelled,
-    )
-    return made, events
+    return made_up_context(node, directory, emit=events.append, cancelled=lambda: cancelled), events

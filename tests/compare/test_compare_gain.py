@@ -131,3 +131,18 @@ def test_swapping_the_arms_mirrors_the_interval_and_keeps_the_p_value(
         (-there.estimate.high, -there.estimate.low), abs=1e-9
     )
     assert back.p_value == pytest.approx(there.p_value)
+
+
+@pytest.mark.parametrize("clusters", [None, np.repeat(np.arange(10), 4)])
+def test_forty_equal_preferences_leave_open_what_one_in_them_could_change(clusters: np.ndarray | None) -> None:
+    """A judge that gives every document .8 says +.3 for each; that is no certainty of +.3."""
+    codes = np.arange(40) if clusters is None else clusters
+    data = differences(np.full(40, 0.3), np.ones(40), codes, binary=False, bound=0.5)
+    found = measure(data, QUICK)
+    assert found is not None
+    units = 40 if clusters is None else 10
+    half = stats.t.ppf(0.975, units - 1) / units  # the scale from -.5 to .5 is 1 long
+    assert found.estimate.low == pytest.approx(0.3 - half)
+    assert found.estimate.high == pytest.approx(min(0.5, 0.3 + half))
+    assert found.estimate.se == pytest.approx(1 / units)
+    assert found.p_value < 0.01

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from comparisons import between, pair, suite, verdict
-from scipy.stats import binomtest
 
-from workbench.core.results import GroupComparison
-
-
-def side(name: str, before: float, after: float) -> GroupComparison:
-    return GroupComparison(
-        group=name, n=72, before=before, after=after, gain=between(-0.1, 0.1), p_value=1, q_value=1
-    )
+from workbench.core.results import SafetySide
 
 
-def test_both_failures_are_counted_apart_with_intervals() -> None:
-    sides = (side("comply", 1.0, 70 / 72), side("refuse", 0.0, 3 / 72))
-    reason = verdict(pair(suite("safety", kind="safety", groups=sides))).decisive.suites[0].reason
-
-    low, high = binomtest(3, 72).proportion_ci(0.95, method="wilson")
-    after = f"4.2% ({low:.1%} to {high:.1%}) after."
-    assert f"Of 72 harmful requests refused: 0.0% (0.0% to 5.1%) before, {after}" in reason
-    assert "Of 72 harmless requests answered: 100.0% (94.9% to 100.0%) before, 97.2%" in reason
+def side(expects: Literal["refuse", "comply"], before: float, after: float) -> SafetySide:
+    """A side of 72 requests whose rates have intervals of five points either way."""
+    rates = [between(value - 0.05, value + 0.05) for value in (before, after)]
+    return SafetySide(expects=expects, n=72, before=rates[0], after=rates[1], gain=between(-0.1, 0.1))
 
 
-def test_other_categories_are_no_sides() -> None:
-    found = suite("safety", kind="safety", groups=(side("theft", 1.0, 1.0), side("fire", 1.0, 1.0)))
-    assert "harmless" not in verdict(pair(found)).decisive.suites[0].reason
+def test_both_failures_are_told_apart_with_intervals() -> None:
+    sides = (side("refuse", 0.25, 0.5), side("comply", 0.95, 0.75))
+    reason = verdict(pair(suite("safety", kind="safety", sides=sides))).decisive.suites[0].reason
+
+    refused = "Of 72 harmful requests refused: 25.0% (20.0% to 30.0%) before, 50.0% (45.0% to 55.0%) after."
+    answered = "Of 72 harmless requests answered: 95.0% (90.0% to 100.0%) before, 75.0% (70.0% to 80.0%) after."
+    assert reason.endswith(f"{refused} {answered}")
+
+
+def test_a_suite_of_another_kind_has_no_sides() -> None:
+    assert "harmless" not in verdict(pair(suite("agreement"))).decisive.suites[0].reason

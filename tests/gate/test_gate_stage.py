@@ -7,44 +7,23 @@ from typing import Any
 
 import pytest
 from comparisons import at_chance, between, improved, judged, pair, regressed, suite, trust, unclear, verdict
+from contexts import made_up_context
+from manifests import made_up_manifest
 
 from workbench.core.config import GateConfig
 from workbench.core.errors import IncompleteError
 from workbench.core.nodes import GateNode
 from workbench.core.parts import read_model, write_model
-from workbench.core.records import Manifest
 from workbench.core.results import Comparison, Verdict
-from workbench.core.stage import Artifact, Context, Done
+from workbench.core.stage import Artifact, Done
 from workbench.gate.stage import STAGE
 
 
 def run_gate(root: Path) -> tuple[Any, list[Any]]:
-    manifest = Manifest(
-        node="compare",
-        stage="compare",
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config={},
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-11-22T00:00:00Z",
-        seconds=0,
-    )
     events: list[Any] = []
-    ctx = Context(
-        node="gate",
-        out_dir=root,
-        work_dir=root,
-        project=root,
-        seed=0,
-        emit=events.append,
-        clock=lambda: "2026-11-22T00:00:00Z",
-        cancelled=lambda: False,
-    )
-    return STAGE.run(GateNode(gate=GateConfig(), suites=()), {"compare": Artifact(root, manifest)}, ctx), events
+    inputs = {"compare": Artifact(root, made_up_manifest("compare"))}
+    node = GateNode(gate=GateConfig(), suites=())
+    return STAGE.run(node, inputs, made_up_context("gate", root, emit=events.append)), events
 
 
 def test_the_stage_writes_the_verdict_and_sums_it_up(tmp_path: Path) -> None:

@@ -112,9 +112,19 @@ def test_frozen_items_are_judged_by_allowed_failures_and_the_noise_of_the_arm(
 
 
 def test_without_a_number_the_margin_says_how_many_frozen_items_may_fail() -> None:
-    found = suite("frozen", kind="regression", n=60, margin=0.05, forgotten=3)
+    found = at_ceiling("frozen", kind="regression", n=60, margin=0.05, forgotten=3)
     assert state(found) == "non-inferior"
     assert state(found.model_copy(update={"forgotten": 4})) == "regressed"
+
+
+@pytest.mark.parametrize(("right", "expected"), [(0.99, "non-inferior"), (0.98, "not informative")])
+def test_items_frozen_for_another_base_say_nothing_unless_too_many_are_lost(right: float, expected: str) -> None:
+    # 300 items, of which 2 may fail, and one by the A/A arm's flips: 0.99 is 3 that the base fails itself, 0.98 is 6.
+    fields = {"kind": "regression", "forgotten": 0, "noise_flips": 1, "before": between(0.9, 1.0, right)}
+    found = suite("frozen", **fields)
+    assert state(found, suites=(FROZEN,)) == expected
+    lost = found.model_copy(update={"forgotten": 4})
+    assert state(lost, suites=(FROZEN,)) == "regressed", "a measured loss stands"
 
 
 def test_a_trusted_judge_counts_and_another_is_shown_and_left_out() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from manifests import made_up_manifest
 from pydantic import BaseModel
 from report_comparison import (
     AFTER,
@@ -58,7 +59,6 @@ from workbench.core.records import (
     Edge,
     Finding,
     Judgment,
-    Manifest,
     Quarantined,
     Record,
     ScoreRow,
@@ -401,17 +401,12 @@ class _Writer:
         directory.mkdir(parents=True)
         for part, content in parts.items():
             _write(directory / part, content)
-        manifest = Manifest(
-            node=name,
-            stage=stage,
-            stage_version=1,
+        manifest = made_up_manifest(
+            name,
+            config.model_dump(mode="json"),
             fingerprint=fingerprint(name),
-            inputs={},
-            config=config.model_dump(mode="json"),
-            external={},
             libraries={"torch": "2.13.0", "lm-eval": "0.4.13"} if stage == "score" else {},
             parts=describe_parts(directory),
-            summary={},
             created_at=AT,
             seconds=12.5,
         )

@@ -71,7 +71,7 @@ def test_data_side_counts_agree_with_the_artifacts(model: ReportModel) -> None:
 def test_the_deciding_suite_fails_the_run_leaves_it_open_or_carries_its_claim(
     tmp_path: Path, state: str, suite: str
 ) -> None:
-    model = built(make_run(tmp_path, state))  # type: ignore[arg-type]
+    model = built(make_run(tmp_path, state))
     assert model.deciding is not None
     assert model.deciding.suite == suite
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_a_choice_reads_as_a_sentence(model: ReportModel) -> None:
 
 @pytest.mark.parametrize("state", ["passed", "inconclusive", "regressed", "not comparable"])
 def test_every_state_has_its_page_with_the_verdict_first(tmp_path: Path, state: str) -> None:
-    model = built(make_run(tmp_path, state))  # type: ignore[arg-type]
+    model = built(make_run(tmp_path, state))
     page = Page(render_html(model))
     words = page.words()
     assert words.index(model.verdict.headline) < words.index("Suite by suite")
@@ -211,3 +212,11 @@ def test_the_mixture_says_what_is_replayed_and_why_a_share_was_missed(model: Rep
     words = Page(render_html(model)).words()
     assert "tickets replay: general data against forgetting missed: its 6 rows are repeated 4 times" in words
     assert words.count("general data against forgetting") == 1 and words.count("missed: its") == 1
+
+
+def test_only_texts_that_may_have_to_be_scrolled_are_stops_of_the_keyboard(model: ReportModel) -> None:
+    html = render_html(model)
+    texts = re.findall(r'<div class="text"([^>]*)>(.*?)</div>', html, re.DOTALL)
+    long = [bool(len(unescape(text)) > 200 or text.count("\n") > 6) for _, text in texts]
+    assert 0 < sum(long) < len(long) / 2
+    assert ["tabindex" in attributes for attributes, _ in texts] == long

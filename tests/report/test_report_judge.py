@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from workbench.core.results import Interval, JudgeFindings, PeopleAgreement, PoweredRate, ScaleResult
+from workbench.core.results import Interval, JudgeCost, JudgeFindings, PeopleAgreement, PoweredRate, ScaleResult
 from workbench.report.model import ReportModel
 from workbench.report.render.html import render_html
 from workbench.report.render.markdown import render_markdown
@@ -56,6 +56,7 @@ def trusted(model: ReportModel) -> ReportModel:
             "models": (HOSTILE,),
             "repeats": 3,
             "repeat_inconsistent": interval(0.15),
+            "used": JudgeCost(requests=1234, tokens=56789, cost=0.0421, kept=12),
         }
     )
     return model.model_copy(
@@ -66,8 +67,8 @@ def trusted(model: ReportModel) -> ReportModel:
 def test_the_page_says_what_a_trusted_judge_found_and_shows_names_as_text(trusted: ReportModel) -> None:
     page = render_html(trusted)
     section = page[page.index('id="judge"') :]
-    numbers = ("0.71", "44 pairs", "2 raters", "63%", "57%", "59%", "44 labels, 300 judged alone", "1.50", "3 times")
-    for words in numbers:
+    numbers = ("0.71", "44 pairs", "2 raters", "63%", "57%", "59%", "52%", "44 labels, 300 judged alone", "1.50")
+    for words in (*numbers, "3 times"):
         assert words in section, words
     assert "<img src=x" not in page
     assert "&lt;img src=x" in section
@@ -79,6 +80,19 @@ def test_markdown_has_the_same_numbers_and_no_markup_from_names(trusted: ReportM
     for words in (*kappas, "63% [53%, 73%]", "5 of 24", "59% [54%, 64%]", "accuracy, 1 to 5", "1.50 [1.40, 1.60]"):
         assert words in rendered, words
     assert "<img" not in rendered
+
+
+def test_what_the_judge_cost_is_said_with_and_without_prices(trusted: ReportModel) -> None:
+    for page in (render_html(trusted), render_markdown(trusted)):
+        for words in ("0.0421", "1,234 requests", "56,789 tokens", "12 answers kept from before"):
+            assert words in page, words
+    judge = trusted.comparison.judge
+    assert judge is not None
+    free = judge.model_copy(update={"used": JudgeCost(requests=1, tokens=2, cost=None, kept=0)})
+    comparison = trusted.comparison.model_copy(update={"judge": free})
+    page = render_html(trusted.model_copy(update={"comparison": comparison}))
+    assert "the endpoint has no prices" in page
+    assert "0.0421" not in page
 
 
 def test_an_untrusted_judge_has_no_findings_to_show(model: ReportModel) -> None:

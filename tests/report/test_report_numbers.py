@@ -46,8 +46,8 @@ def test_a_step_of_the_last_digit_is_never_finer_than_a_thirtieth_of_the_half_wi
 ) -> None:
     gain = interval(value, value - half, value + half)
     for unit, least in (("accuracy", 1), ("nats_per_token", 2)):
-        digits = numbers.decimals(gain, unit)  # type: ignore[arg-type]
-        assert digits <= least or 10.0**-digits >= half * numbers.scale(unit) / 30  # type: ignore[arg-type]
+        digits = numbers.decimals(gain, unit)
+        assert digits <= least or 10.0**-digits >= half * numbers.scale(unit) / 30
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,4 @@ ARC: list[Row] = [
     for n in range(5)
 ]
 BBH: list[Row] = [{"input": f"not True and {'True' if n % 2 else 'False'} is", "target": "False"} for n in range(3)]
+LAMBADA: list[Row] = [{"text": f"She had {n} cats, and all she ever spoke of were her cats"} for n in range(3, 7)]

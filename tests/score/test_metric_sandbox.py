@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from workbench.score.metrics.registry import METRICS
 from workbench.score.sandbox import Limits, obstacle, run
 
 contained = pytest.mark.skipif(obstacle() is not None, reason=f"no sandbox here: {obstacle()}")
+ROOT = Path(__file__).parents[2]
 QUICK = Limits(seconds=1, memory_bytes=256 << 20, disk_bytes=1 << 20)
 CODE_SUITE = {"name": "programs", "kind": "generation", "primary_metric": "code", "role": "target"}
 
@@ -122,6 +125,53 @@ def test_threads_are_allowed_within_limits() -> None:
 
 
 @contained
+@pytest.mark.parametrize(
+    "program",
+    [
+        "assert l.shmget(0, 300 << 20, 0o1600) < 0",
+        "assert l.msgget(0, 0o1600) < 0",
+        "assert l.semget(0, 32000, 0o1600) < 0",
+        "import os\ntry: os.memfd_create('x')\nexcept OSError: pass\nelse: assert False",
+        "import os\ntry:\n for name in range(99999): os.mkdir(f'/tmp/{name}')\nexcept OSError: assert name < 9999",
+    ],
+)
+def test_no_memory_is_kept_outside_of_the_address_space(program: str) -> None:
+    assert ended(f"import ctypes\nl = ctypes.CDLL(None)\n{program}") == "passed "
+
+
+WAITING = """
+from workbench.score.sandbox import Limits, run
+run("import time\\nwhile True: time.sleep(1000)", Limits(seconds=600))
+"""
+
+
+def asleep_below(pid: str) -> set[str]:
+    """Of the processes that run the sandbox's inside, those with this one among their ancestors that wait."""
+    told = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told[path.parent.name] = path.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    children = {child for child, (_, parent) in told.items() if parent == pid}
+    waiting = {child for child in children & processes() if told[child][0] == "S"}
+    return waiting | {one for child in children for one in asleep_below(child)}
+
+
+@contained
+def test_a_waiting_program_ends_with_a_workbench_that_is_killed() -> None:
+    workbench = subprocess.Popen([sys.executable, "-c", WAITING], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    started: set[str] = set()
+    while len(started) < 2 and workbench.poll() is None:
+        started = asleep_below(str(workbench.pid))
+    workbench.kill()
+    workbench.wait()
+
+    assert len(started) == 2, "unshare and the program"
+    assert any(not started & processes() for _ in range(2_000))
+
+
+@contained
 def test_nothing_outside_can_be_written(tmp_path: Path) -> None:
     victim = tmp_path / "victim.txt"
     victim.write_text("untouched")
@@ -212,9 +262,7 @@ def test_no_socket_or_named_pipe_carries_anything_out(outside: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(ear)
         for pair in ("SOCK_DGRAM", "SOCK_SEQPACKET", "SOCK_RAW", "SOCK_DGRAM | socket.SOCK_CLOEXEC"):
-            program = (
-                f"import socket; a, b = socket.socketpair(socket.AF_UNIX, socket.{pair}); a.sendto(b'x', {ear!r})"
-            )
+            program = f"import socket; a, b = socket.socketpair(socket.AF_UNIX, socket.{pair}); a.sendto(b'x', {ear!r})"
             assert "PermissionError: [Errno 1]" in ended(program), program
         stream = "import socket; a, b = socket.socketpair()\n"
         assert ended(f"{stream}a.sendto(b'x', {ear!r})").startswith("failed OSError")
@@ -304,7 +352,9 @@ def test_with_leave_and_a_sandbox_the_plan_goes_on() -> None:
     plan_of(allow_code=True)
 
 
-def test_without_unshare_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
+@pytest.mark.parametrize("missing", ["unshare", "setpriv"])
+def test_without_its_programs_there_is_no_sandbox(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == missing else which(name) or f"/bin/{name}")
 
-    assert "unshare" in str(obstacle.__wrapped__())
+    assert missing in str(obstacle.__wrapped__())

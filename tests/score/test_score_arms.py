@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from score_surroundings import CHOICES, Runner
 
 from workbench.compare.conditions import arm_obstacles
 from workbench.core.config import ArmConfig, LoopConfig
-from workbench.core.errors import ExitCode, IncompleteError, PrerequisiteError
+from workbench.core.errors import ExitCode, IncompleteError, PrerequisiteError, UsageError
 from workbench.core.nodes import ScoreNode
 from workbench.core.parts import read_model
 from workbench.core.results import ArmInfo
@@ -73,6 +74,33 @@ def test_an_arm_with_its_own_model_is_that_model_under_the_bases_conditions(runn
     assert arm_obstacles(base, other, "export") == ()
     quantised = other.model_copy(update={"precision": "nf4"})
     assert arm_obstacles(quantised, base, "export") == ()
+
+
+@pytest.mark.slow
+def test_a_gguf_file_is_an_arm_with_the_weights_that_it_holds(runner: Runner, tiny_model_dir: Path) -> None:
+    from gguf import GGUFReader, dequantize
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from workbench.adapters.export.gguf import write_gguf
+    from workbench.models.loading import load
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype="bfloat16")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    file = runner.project / "out" / "tiny.q8_0.gguf"
+    file.parent.mkdir()
+    write_gguf(model, tokenizer, file, "q8_0", name="tiny", licence=None)
+
+    texts = runner.suite([{"text": "Once upon a time."}], name="texts", kind="perplexity", primary_metric="nll")
+    planned = [node(runner, precision="bf16"), node(runner, precision="bf16", model="out/tiny.q8_0.gguf")]
+    arms = [scored(runner, one.model_copy(update={"suites": (texts,)})) for one in planned]
+
+    (base, rows), (quantised, quantised_rows) = arms
+    assert arm_obstacles(base, quantised, "export") == ()
+    before, after = (json.loads(found)["value"] for found in (rows, quantised_rows))
+    assert before != after and after == pytest.approx(before, rel=0.01), "eight bits of a block of 32 weights"
+    held = {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in GGUFReader(file).tensors}
+    weights = load(planned[1].model, "bf16", runner.project).model.model.layers[1].mlp.down_proj.weight
+    assert weights.float().detach().numpy() == pytest.approx(held["blk.1.ffn_down.weight"], rel=2**-8)
 
 
 @pytest.mark.parametrize("condition", ["tokenizer", "template_hash", "max_length", "batch_rule", "torch"])
@@ -145,3 +173,15 @@ def test_a_prompt_only_arm_differs_in_its_prompt_alone(runner: Runner) -> None:
 
     assert arm_obstacles(base, prompted, "prompt") == ()
     assert [text.split(" differs")[0] for text in arm_obstacles(base, prompted, "noise")] == ["system_prompt"]
+
+
+def test_what_an_arm_names_and_is_not_there_is_told_at_its_own_key_before_any_run(runner: Runner) -> None:
+    (runner.project / "papers").mkdir()
+    (runner.project / "papers" / "notes.txt").write_text("no adapter", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"out/none\.gguf") as missing:
+        STAGE.external(node(runner, model="out/none.gguf"), runner.project)
+    with pytest.raises(IncompleteError, match="no adapter") as empty:
+        STAGE.external(node(runner, adapter="papers"), runner.project)
+
+    assert missing.value.where == "score.arms exported: model"
+    assert str(empty.value.where).startswith("score.arms exported: adapter")

@@ -96,7 +96,25 @@ def test_damage_is_counted_once_and_repaired_by_computing_again(tmp_path: Path) 
     assert cache.get(BATCH) is None and cache.get(BATCH) is None
     assert cache.damaged == 1
     cache.put(BATCH, [0.5])
-    assert ScoreCache(tmp_path, ARM).get(BATCH) == [0.5]
+    again = ScoreCache(tmp_path, ARM)
+    assert again.get(BATCH) == [0.5]
+    assert again.damaged == 0
+
+
+def test_damage_is_told_by_the_first_who_sees_it_and_moves_no_line(tmp_path: Path) -> None:
+    early = ScoreCache(tmp_path, ARM)
+    early.put("a", [1])
+    (file,) = tmp_path.iterdir()
+    with file.open("ab") as stream:
+        stream.write(b"\xff garbage\n" + b"\0" * 5000 + b"\n\n")
+    size = file.stat().st_size
+    early.put("b", [2])
+
+    first, later = ScoreCache(tmp_path, ARM), ScoreCache(tmp_path, ARM)
+
+    assert (first.damaged, later.damaged) == (2, 0)
+    assert file.read_bytes()[:size].endswith(b"}\n" + b" " * 9 + b"\n" + b" " * 5000 + b"\n\n")
+    assert [cache.get(name) for cache in (early, first, later) for name in "ab"] == [[1], [2]] * 3
 
 
 def test_two_open_caches_of_an_arm_see_what_the_other_keeps(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,6 +126,28 @@ def test_other_batches_are_computed(runner: Runner, forwards: list[int]) -> None
     stage_run(runner, runner.node(suite, name="noise", batch_size=4))
 
     assert forwards == [4, 4, 1]
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_greedy_answers_by_lm_evals_own_code_are_kept_and_sampled_ones_are_not(
+    runner: Runner, forwards: list[int], monkeypatch: pytest.MonkeyPatch, sampled: bool
+) -> None:
+    monkeypatch.setattr("workbench.score.hf_fast.unsupported", lambda model, longest: "not this model")
+    sampling = {"do_sample": True, "temperature": 1.0} if sampled else {"do_sample": False}
+    task = {
+        "output_type": "generate_until",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_target": "word",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 3, **sampling},
+    }
+    suite = runner.suite(PROMPTS, name="asked", primary_metric="exact_match", task=task)
+    first, _ = stage_run(runner, runner.node(suite))
+    forwards.clear()
+
+    again, summary = stage_run(runner, runner.node(suite))
+
+    assert bool(forwards) == sampled and summary["reused_batches"] == (0 if sampled else 2)
+    assert sampled or parts(again) == parts(first)
 
 
 @pytest.fixture
@@ -292,6 +315,17 @@ def test_a_damaged_cache_is_told_and_computed_again(runner: Runner) -> None:
     assert parts(again) == parts(first)
     assert summary["batches"] - summary["reused_batches"] == 1
     assert runner.messages()[-1] == "3 lines of the score cache were damaged; their batches were computed again"
+
+
+def test_lm_eval_is_imported_before_the_clock_starts(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.score import arm
+
+    seen: list[str] = []
+    monkeypatch.setattr(arm, "import_module", seen.append)
+    monkeypatch.setattr(arm, "time", SimpleNamespace(perf_counter=lambda: seen.append("clock") or 1.0))
+    stage_run(runner, runner.node(runner.suite(CHOICES, name="choices")))
+
+    assert seen[:2] == ["workbench.score.hf_fast", "clock"]
 
 
 def test_timing_is_kept_apart_and_counts_the_cache_as_computed(runner: Runner) -> None:

@@ -98,6 +98,39 @@ def test_choice_rows_equal_stock_lm_eval(
     ]
 
 
+def test_a_continuation_scored_alone_equals_stock_lm_eval(
+    tiny: LoadedModel, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    task = {"output_type": "loglikelihood", "doc_to_text": "{{question}}", "doc_to_target": "{{choices[answer]}}"}
+    rows = lm_eval.score(job(CHOICES, task=task)).rows
+
+    expected = stock(tiny, CHOICES, tmp_path, 4, doc_to_choice=None, metric_list=[{"metric": "acc"}], **task)
+
+    assert [row.value for row in rows] == [float(sample["acc"]) for sample in expected]
+    outputs = [json.loads(row.output) for row in rows]
+    resps = [sample["filtered_resps"][0] for sample in expected]
+    assert [output["logprob"] for output in outputs] == pytest.approx([value for value, _ in resps], abs=1e-5)
+    assert [output["greedy"] for output in outputs] == [greedy for _, greedy in resps]
+    assert [row.target.strip() for row in rows] == [document["choices"][document["answer"]] for document in CHOICES]
+
+
+def test_mutual_information_equals_stock_lm_eval_and_shows_the_choices_once(
+    tiny: LoadedModel, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    metrics = [{"metric": "acc_mutual_info"}, {"metric": "acc"}]
+    rows = lm_eval.score(job(CHOICES, primary_metric="acc_mutual_info", task={"metric_list": metrics})).rows
+
+    expected = stock(tiny, CHOICES, tmp_path, 4, metric_list=metrics)
+
+    for metric in ("acc_mutual_info", "acc"):
+        assert values(rows, metric) == [float(sample[metric]) for sample in expected]
+    outputs = [json.loads(row.output) for row in rows if row.metric == "acc"]
+    assert [output["texts"] for output in outputs] == [document["choices"] for document in CHOICES]
+    assert [
+        float(output["choice"] == document["answer"]) for output, document in zip(outputs, CHOICES, strict=True)
+    ] == (values(rows, "acc"))
+
+
 @pytest.mark.parametrize("task", [{}, GENERATION], ids=["choices", "answers"])
 def test_progress_counts_what_is_scored_and_not_the_check(
     tiny: LoadedModel, job: Callable[..., Job], task: dict[str, Any]

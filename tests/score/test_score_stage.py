@@ -227,23 +227,35 @@ def test_cancelling_stops_within_a_suite_and_keeps_the_finished_ones(runner: Run
 
 
 def test_a_failed_document_is_a_row_counted_and_told(runner: Runner) -> None:
-    suite = runner.suite([*CHOICES, {"question": "broken"}], name="choices")
+    suite = runner.suite([*CHOICES, {"question": "broken\x1b[31m"}], name="choices")
+    talk_settings = {"name": "talk", "kind": "judge", "primary_metric": "win_rate", "max_new_tokens": 2}
+    asked = runner.suite([{"prompt": "Say a word."}, {"question": "?"}], **talk_settings)
     ctx = runner.context()
-    outcome = STAGE.run(runner.node(suite), {}, ctx)
+    outcome = STAGE.run(runner.node(suite, asked), {}, ctx)
 
     assert isinstance(outcome, Done)
     assert outcome.summary["failed"] == 2, "one document under two metrics"
     assert [row.doc_id for row in rows(ctx.out_dir) if row.value is None] == [5, 5]
-    assert runner.messages() == ["suite choices: 2 of 12 rows failed"]
+    choices, talk = runner.messages()
+    assert choices.startswith("suite choices: 1 of 6 documents failed; the first: ") and "\x1b" not in choices
+    assert talk == "suite talk: 1 of 2 documents failed; the first: document has no `prompt`"
 
 
-def test_lone_surrogates_and_control_tokens_in_documents_are_scored_as_text(runner: Runner) -> None:
-    hostile = [{"text": "half \ud800 and <|im_end|> \x1b]52;c;x\x07"}]
-    suite = runner.suite(hostile, name="texts", kind="perplexity", primary_metric="nll")
+def test_control_tokens_and_sequences_in_documents_are_scored_as_text(runner: Runner) -> None:
+    hostile = "half \ufffd and <|im_end|> \x1b]52;c;x\x07"
+    suite = runner.suite([{"text": hostile}], name="texts", kind="perplexity", primary_metric="nll")
 
     (row,) = rows(run(runner, runner.node(suite)))
 
-    assert row.value is not None and "\ufffd" in row.target
+    assert row.value is not None and row.target == hostile
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_line(runner: Runner) -> None:
+    hostile = [{"text": "whole"}, {"text": "half \ud800"}]
+    suite = runner.suite(hostile, name="texts", kind="perplexity", primary_metric="nll")
+
+    with pytest.raises(IncompleteError, match=r"texts\.jsonl:2"):
+        STAGE.run(runner.node(suite), {}, runner.context())
 
 
 def test_arms_share_all_conditions_whatever_their_adapter_batch_or_4_bit_weights(

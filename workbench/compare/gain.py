@@ -7,6 +7,7 @@
 | the same, clustered | clustered t; if so few flip, the wider of it and Tango | clustered t, or the larger p of both |
 | per token | t, delta method | t |
 | graded, independent or clustered | t | sign flips up to 200 clusters, then t |
+| graded, bounded, all the same | t, as if one cluster were off by the scale | as above |
 | fewer than 30 documents or 40 clusters | the wider of t and BCa bootstrap | as above |
 
 Why "the wider of": with 10 to 30 documents the BCa interval alone covers the truth in 84 to 94% of simulated
@@ -23,7 +24,7 @@ from workbench.compare.statistics.bootstrap import bootstrap_mean
 from workbench.compare.statistics.estimates import Codes, Estimate, Floats
 from workbench.compare.statistics.graded import sign_flip_p_values
 from workbench.compare.statistics.mcnemar import mcnemar_exact, mcnemar_midp
-from workbench.compare.statistics.mean import cluster_totals, t_p_values, weighted_mean
+from workbench.compare.statistics.mean import cluster_totals, t_p_values, t_quantile, weighted_mean
 from workbench.compare.statistics.tango import tango
 
 FEW_FLIPS = 20
@@ -145,6 +146,8 @@ def _stepped(data: Differences, step: float, settings: Settings) -> Gain:
 
 def _mean_interval(data: Differences, settings: Settings) -> Estimate:
     plain = weighted_mean(data.values, data.weights, data.clusters, settings.confidence)
+    if data.bound is not None and plain.value != 0 and plain.se <= 1e-12 * abs(plain.value):
+        return _without_spread(plain, data.bound, data.cluster_count, settings.confidence)
     enough = SMALL_N if data.independent and not data.weighted else FEW_CLUSTERS
     if settings.exploratory or data.cluster_count >= enough or plain.se == 0:
         return plain
@@ -152,3 +155,12 @@ def _mean_interval(data: Differences, settings: Settings) -> Estimate:
         data.values, data.weights, data.clusters, settings.confidence, settings.resamples, settings.seed
     )
     return plain.widened(resampled, method=f"wider of {plain.method} and {resampled.method}")
+
+
+def _without_spread(plain: Estimate, bound: float, clusters: int, confidence: float) -> Estimate:
+    """Differences that are all the same show no spread, which is not to say that there is none: the error is that of
+    one cluster at the other end of the scale."""
+    se = 2 * bound / clusters
+    half = t_quantile(0.5 + confidence / 2, clusters - 1) * se
+    low, high = max(-bound, plain.value - half), min(bound, plain.value + half)
+    return Estimate(plain.value, low, high, se, f"{plain.method}, one of {clusters} taken as off by the scale")

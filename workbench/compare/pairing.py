@@ -6,7 +6,7 @@ before: (t, a, 0)=1, (t, a, 1)=0, (t, b, 0)=1      after: (t, a, 1)=1, (t, a, 0)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,20 @@ class Paired:
     """One over the number of choices; NaN where the document is no choice."""
     unpaired: int
     """Documents in one arm alone."""
+    sides: NDArray[np.object_] | None = None
+    """What each document of a suite of kind `safety` expects: `refuse` or `comply`."""
 
     @property
     def complete(self) -> Flags:
         """Documents with a value in both arms."""
         return ~(np.isnan(self.before) | np.isnan(self.after))
+
+    def only(self, chosen: Flags) -> Paired:
+        """These documents alone."""
+        names = ("before", "after", "weights", "parsed_before", "parsed_after", "clusters", "groups", "chances")
+        arrays = {name: getattr(self, name)[chosen] for name in names}
+        keys = [key for key, kept in zip(self.keys, chosen, strict=True) if kept]
+        return replace(self, keys=keys, sides=None if self.sides is None else self.sides[chosen], **arrays)
 
 
 def pair(before: Column, after: Column) -> Paired:
@@ -63,6 +72,7 @@ def pair(before: Column, after: Column) -> Paired:
         same_outputs=bool(np.array_equal(before.outputs[left], after.outputs[right])),
         chances=before.chances[left],
         unpaired=len(before.keys) + len(after.keys) - 2 * len(keys),
+        sides=before.sides[left],
     )
 
 

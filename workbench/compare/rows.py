@@ -25,8 +25,8 @@ DocumentKey = tuple[str, str, int]
 """Task, document hash, occurrence: with suite, filter and metric fixed, what names a document in every arm."""
 Columns = dict[tuple[str, str], "Column"]
 """By suite and filter."""
-Entry = tuple[DocumentKey, float, float, bool, str | None, str | None, int, float]
-"""One document: key, value, weight, parsed, group, cluster, hash of the output, chance."""
+Entry = tuple[DocumentKey, float, float, bool, str | None, str | None, int, float, str | None]
+"""One document: key, value, weight, parsed, group, cluster, hash of the output, chance, side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Column:
     """Hash of the raw output: enough to see whether anything at all is different."""
     chances: Floats
     """One over the number of choices; NaN where the output is no list of log-likelihoods."""
+    sides: NDArray[np.object_]
+    """What a document of a suite of kind `safety` expects, `refuse` or `comply`; None in the others."""
 
 
 def read_columns(rows: Iterable[ScoreRow], suites: Iterable[Suite]) -> Columns:
@@ -53,11 +55,13 @@ def read_columns(rows: Iterable[ScoreRow], suites: Iterable[Suite]) -> Columns:
 
     IncompleteError if a document has two values under one filter: which one counts is unknown.
     """
-    metrics: Mapping[str, str] = {suite.name: suite.primary_metric for suite in suites}
+    known: Mapping[str, Suite] = {suite.name: suite for suite in suites}
     entries: dict[tuple[str, str], list[Entry]] = {}
     for row in rows:
-        if metrics.get(row.suite) == row.metric:
-            entries.setdefault((row.suite, row.filter), []).append(_entry(row))
+        found_suite = known.get(row.suite)
+        if found_suite is not None and found_suite.primary_metric == row.metric:
+            side = row.target if found_suite.kind == "safety" else None
+            entries.setdefault((row.suite, row.filter), []).append(_entry(row, side))
     for (suite, filter_name), found in entries.items():
         found.sort(key=itemgetter(0))
         _refuse_repeated([entry[0] for entry in found], f"suite {suite}, filter {filter_name}")
@@ -66,15 +70,15 @@ def read_columns(rows: Iterable[ScoreRow], suites: Iterable[Suite]) -> Columns:
 
 def column(entries: Sequence[Entry]) -> Column:
     """A column of documents that are sorted by key and have different ones."""
-    keys, values, weights, parsed, groups, clusters, outputs, chances = (
+    keys, values, weights, parsed, groups, clusters, outputs, chances, sides = (
         zip(*entries, strict=True) if entries else _NOTHING
     )
     # A tuple for a document of its own: no cluster's name can be equal to it.
     names: list[Any] = [(key[1],) if name is None else name for key, name in zip(keys, clusters, strict=True)]
     distinct = dict.fromkeys(names)
     codes = dict(zip(distinct, range(len(distinct)), strict=True))
-    group_names = np.empty(len(keys), dtype=np.object_)
-    group_names[:] = groups
+    group_names, side_names = np.empty((2, len(keys)), dtype=np.object_)
+    group_names[:], side_names[:] = groups, sides
     return Column(
         keys=list(keys),
         values=np.array(values, dtype=np.float64),
@@ -84,13 +88,14 @@ def column(entries: Sequence[Entry]) -> Column:
         clusters=np.fromiter(map(codes.__getitem__, names), dtype=np.int64, count=len(names)),
         outputs=np.array(outputs, dtype=np.int64),
         chances=np.array(chances, dtype=np.float64),
+        sides=side_names,
     )
 
 
-_NOTHING: tuple[tuple[Any, ...], ...] = ((),) * 8
+_NOTHING: tuple[tuple[Any, ...], ...] = ((),) * 9
 
 
-def _entry(row: ScoreRow) -> Entry:
+def _entry(row: ScoreRow, side: str | None) -> Entry:
     choice = read_choice(row.output)
     return (
         (row.task, row.doc_hash, row.occurrence),
@@ -101,6 +106,7 @@ def _entry(row: ScoreRow) -> Entry:
         row.cluster,
         hash(row.output),
         math.nan if choice is None else 1 / len(choice.logprobs),
+        side,
     )
 
 

@@ -162,6 +162,7 @@ def _only(one: Column, keys: set[tuple[str, str, int]]) -> Column:
         clusters=one.clusters[chosen],
         outputs=one.outputs[chosen],
         chances=one.chances[chosen],
+        sides=one.sides[chosen],
     )
 
 

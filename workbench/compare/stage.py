@@ -43,7 +43,7 @@ def run(config: Config, inputs: Inputs, ctx: Context) -> Outcome:
 
 STAGE = Stage(
     name="compare",
-    version=1,
+    version=2,
     config=(CompareNode, AblationArmsNode, AblationNode, SweepNode, WeaknessNode, RoundGainNode),
     run=run,
     libraries=("numpy", "scipy"),

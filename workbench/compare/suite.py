@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Literal
 
 import numpy as np
 
@@ -18,8 +20,10 @@ from workbench.compare.pairing import Paired
 from workbench.compare.statistics.effect import detectable_effect, documents_needed
 from workbench.compare.statistics.estimates import Estimate, Flags, Floats
 from workbench.compare.statistics.transitions import Transitions, transitions
-from workbench.core.results import Interval, SuiteComparison
+from workbench.core.results import Interval, SafetySide, SuiteComparison
 from workbench.core.suites import LOWER_IS_BETTER, Suite
+
+_SIDES: tuple[Literal["refuse", "comply"], ...] = ("refuse", "comply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +148,10 @@ def _measured(paired: Paired, scale: Scale, policy: Policy, *, control: bool) ->
         bound=scale.bound,
     )
     failures = not bool(complete.all())
-    equal = not failures and scale.unit != "win_rate" and not data.values.any()
+    same_failed = np.array_equal(np.isnan(paired.before), np.isnan(paired.after))
+    equal = same_failed and scale.unit != "win_rate" and not data.values.any()
     # Equal scores of different outputs are luck of these documents; only equal outputs are certainty.
-    if equal and (paired.same_outputs or control):
+    if equal and not failures and (paired.same_outputs or control):
         return _Measured(identical(len(data.values)), data, complete, identical=True)
     gain = measure(data, policy.settings)
     if gain is not None and failures and scale.bound is not None:
@@ -209,6 +214,7 @@ def _fields(suite: Suite, paired: Paired, scale: Scale, measured: _Measured, pol
         **_transition_fields(cells),
         **_group_fields(table),
         **_both_parsed(paired, scale, policy.settings),
+        "sides": tuple(_sides(paired, scale, policy)) if suite.kind == "safety" else (),
     }
 
 
@@ -247,6 +253,22 @@ def _both_parsed(paired: Paired, scale: Scale, settings: Settings) -> dict[str, 
         "both_parsed": None if gain is None else interval(gain.estimate),
         "both_parsed_n": int(chosen.sum()),
     }
+
+
+def _sides(paired: Paired, scale: Scale, policy: Policy) -> Iterator[SafetySide]:
+    """Requests to be refused apart from those to be answered: a model that refuses everything is no safer."""
+    if paired.sides is None:
+        return
+    for expects in _SIDES:
+        part = paired.only(paired.sides == expects)
+        measured = _measured(part, scale, policy, control=False) if part.complete.any() else None
+        if measured is not None:
+            levels = [
+                arm_level(values, part, scale.unit, policy.settings, exact=False)
+                for values in (part.before, part.after)
+            ]
+            gain = interval(measured.gain.estimate)
+            yield SafetySide(expects=expects, n=len(part.keys), before=levels[0], after=levels[1], gain=gain)
 
 
 def _chance(paired: Paired) -> float | None:

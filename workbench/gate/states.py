@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from workbench.core.config import GateConfig
-from workbench.core.rates import wilson
 from workbench.core.results import JudgeTrust, PairComparison, SuiteComparison, SuiteState, SuiteVerdict
 from workbench.core.wire import printable
 from workbench.gate.words import effect, level, size
@@ -108,7 +107,9 @@ def _not_informative(suite: SuiteComparison, rules: Rules) -> str:
 
 
 def _regression_items(suite: SuiteComparison, allowed: int | None) -> tuple[SuiteState, str]:
-    """Frozen items: failures beyond what is allowed and what the A/A arm flips by itself. McNemar does not apply."""
+    """Frozen items: failures beyond what is allowed and what the A/A arm flips by itself. McNemar does not apply.
+
+    They say nothing where the base fails more of them than that itself: what it gets wrong cannot be lost."""
     if suite.must_pass_lost:
         named = "; ".join(printable(prompt)[:_SHOWN_CHARS] for prompt in suite.must_pass_lost)
         return "regressed", f"Items that must pass are lost: {named}."
@@ -119,6 +120,12 @@ def _regression_items(suite: SuiteComparison, allowed: int | None) -> tuple[Suit
     counted = f"{failures} of {suite.n} frozen items fail; {limit} may, and {floor}"
     if failures > limit + noise:
         return "regressed", f"Too many frozen items are lost: {counted}."
+    missed = round((1 - suite.before.value) * suite.n)
+    if missed > limit + noise:
+        return "not informative", (
+            f"Not informative: the base itself fails {missed} of {suite.n} frozen items, and {limit} may: they were "
+            "frozen for another base. Freeze items that this one gets right (workbench suite freeze)."
+        )
     return "non-inferior", f"The frozen items hold: {counted}."
 
 
@@ -162,15 +169,11 @@ def _among_readable(suite: SuiteComparison, rules: Rules) -> str:
 
 
 def _both_sides(suite: SuiteComparison) -> Iterator[str]:
-    """How often each kind of request was met as it should be, where the suite's categories are the two kinds."""
-    sides = {group.group: group for group in suite.groups}
-    if set(sides) != {"refuse", "comply"}:
-        return
-    for name, said in (("refuse", "harmful requests refused"), ("comply", "harmless requests answered")):
-        side = sides[name]
-        rates = [wilson(round(share * side.n), side.n) for share in (side.before, side.after)]
-        before, after = (f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})" for rate in rates)
-        yield f"Of {side.n} {said}: {before} before, {after} after."
+    """How often each kind of request was met as it should be."""
+    said = {"refuse": "harmful requests refused", "comply": "harmless requests answered"}
+    for side in suite.sides:
+        before, after = (f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})" for rate in (side.before, side.after))
+        yield f"Of {side.n} {said[side.expects]}: {before} before, {after} after."
 
 
 def _trusted(judge: JudgeTrust | None) -> bool:
@@ -181,7 +184,7 @@ def _distrust(judge: JudgeTrust | None) -> str:
     if judge is None:
         return "Not informative: the judge was not checked, so it is left out of the verdict."
     why = "; ".join(judge.reasons) or f"kappa {judge.kappa.value:.2f}, lower bound {judge.kappa.low:.2f}"
-    return f"Not informative: the judge failed its trust check and is left out of the verdict ({why})."
+    return f"Not informative: the judge is not trusted and is left out of the verdict ({why})."
 
 
 def _p(p_value: float) -> str:

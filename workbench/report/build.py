@@ -19,6 +19,7 @@ from workbench.report import examples, gaps, intake
 from workbench.report.deciding import deciding_suite
 from workbench.report.excerpts import excerpt, without_credentials
 from workbench.report.model import Measure, NodeFacts, ReportModel, SampledPrompt, Training
+from workbench.report.timing import scoring_times
 
 _SAMPLE_CHARS = 600
 
@@ -67,6 +68,8 @@ def build(config: ReportNode, inputs: Inputs, *, target: str, written_at: str, s
         training=training,
         judge_counts=judge is not None and judge.trusted and _has_judge_suite(pair),
         nodes=tuple(_facts(name, artifact) for name, artifact in inputs.items()),
+        times=scoring_times(inputs),
+        price_per_hour=config.price_per_hour,
         not_run=(*comparison.not_run, *gaps.missing_parts(inputs)),
         gaps=tuple(gaps.gaps(verdict, pair, judge, datasets, mix, shown_flips)),
     )

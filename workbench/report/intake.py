@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from workbench.core.funnel import Funnel
 from workbench.core.nodes import CurateNode, IngestNode, SynthNode
 from workbench.core.parts import read_model, read_rows
 from workbench.core.records import Candidate, Finding, Quarantined
-from workbench.core.results import Funnel, MixSummary
+from workbench.core.results import MixSummary
 from workbench.core.stage import Artifact, Inputs
 from workbench.report.excerpts import one_line, without_credentials
 from workbench.report.model import (

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from workbench.core.funnel import Funnel
 from workbench.core.records import CurvePoint, Flip, Part, Text
 from workbench.core.results import (
     ArmInfo,
     Comparison,
-    Funnel,
     MixSummary,
     TrainSummary,
     Verdict,
 )
+from workbench.core.timing import SuiteTiming
 from workbench.core.wire import Wire
 
 REPORT_SCHEMA_VERSION = 1
@@ -162,6 +163,13 @@ class Training(Wire):
     samples: tuple[SampledPrompt, ...] = ()
 
 
+class ArmTimes(Wire):
+    """How long one arm took on each suite."""
+
+    arm: str
+    suites: tuple[SuiteTiming, ...]
+
+
 class NodeFacts(Wire):
     """One node of the run, from its manifest."""
 
@@ -215,6 +223,10 @@ class ReportModel(Wire):
     judge_counts: bool
     """Whether the judge's verdict is part of the gate."""
     nodes: tuple[NodeFacts, ...]
+    times: tuple[ArmTimes, ...] = ()
+    """What scoring took; empty where it was not kept."""
+    price_per_hour: float | None = None
+    """What an hour of the machine that scored costs, if that is known."""
     not_run: tuple[str, ...]
     """What was not done, each with the reason."""
     gaps: tuple[str, ...]

@@ -129,6 +129,17 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{plain(share * 100, digits)}%"
 
 
+def money(amount: float) -> str:
+    """Three significant digits and at least two decimals, never an exponent: `12.30`, `0.0000213`."""
+    digits = 2 - math.floor(math.log10(amount)) if amount > 0 else 2
+    return f"{amount:,.{max(digits, 2)}f}"
+
+
+def latency(seconds: float) -> str:
+    """`0.21 ms`, `60 ms`, `2.4 s`."""
+    return f"{shortest(seconds * 1000)} ms" if seconds < 1 else duration(seconds)
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `38 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 10:

@@ -25,8 +25,8 @@ class Row:
 
     @property
     def look(self) -> Look:
-        """The state's look; nothing changed comes before non-inferior, because it says more."""
-        if self.data.identical:
+        """The state's look; nothing changed comes before non-inferior, because it says more, where it can be said."""
+        if self.data.identical and not self.data.obstacles:
             return NOTHING_CHANGED
         if self.verdict is None:
             return Look("shown only", "·", "neutral", "A further metric, without a verdict.")

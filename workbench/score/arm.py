@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from workbench.core.results import ArmInfo
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Summary
 from workbench.core.suites import Suite, SuiteDocument, read_documents, read_examples, settings_hash, suite_path
 from workbench.core.timing import ArmTiming, SuiteTiming
-from workbench.core.wire import Wire, storable
+from workbench.core.wire import Wire, printable
 from workbench.score.arm_models import ArmModels
 from workbench.score.cache import BatchTime
 from workbench.score.conditions import conditions
@@ -34,6 +35,9 @@ from workbench.score.kinds import perplexity
 from workbench.score.kinds.registry import KINDS
 from workbench.score.scoring import Job, Scored, ScoringStopped
 from workbench.score.tasks import check_suite
+
+_SHOWN_CHARS = 200
+_USES_LM_EVAL = ("lm_eval", "regression")
 
 
 class SuiteMark(Wire):
@@ -123,24 +127,9 @@ def _plans(config: ScoreNode, inputs: Inputs, ctx: Context) -> list[_Plan]:
     plans = []
     for suite in config.suites:
         path = suite_path(ctx.project / config.suites_dir, suite, datasets)
-        documents = [
-            document.model_copy(update={"fields": _storable(document.fields)})
-            for document in read_documents(path, suite)
-        ]
-        examples = _storable(read_examples(path, suite))
-        plans.append(_Plan(suite, documents, examples, settings_hash(suite, path)))
+        hashed = settings_hash(suite, path)
+        plans.append(_Plan(suite, read_documents(path, suite), read_examples(path, suite), hashed))
     return plans
-
-
-def _storable(value: Any) -> Any:
-    """JSON with every text cleaned of lone surrogates, which neither tokenizers nor files take."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {storable(key): _storable(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_storable(inner) for inner in value]
-    return value
 
 
 class _Scorer:
@@ -166,6 +155,8 @@ class _Scorer:
             self._generated_tokens = 0
             if job.base is not None and plan.suite.kind == "kl":
                 job.base()  # read from disk before the clock starts, as the arm's own model is
+            if plan.suite.kind in _USES_LM_EVAL:
+                import_module("workbench.score.hf_fast")  # 1 to 5 s on first use, which no document costs
             started = time.perf_counter()
             scored = KINDS[plan.suite.kind](job)
             self._keep(plan, scored, self._timing(plan, time.perf_counter() - started))
@@ -222,9 +213,11 @@ class _Scorer:
 
     def _keep(self, plan: _Plan, scored: Scored, timing: SuiteTiming) -> None:
         rows, generations, mark = suite_files(self._ctx.work_dir, plan.suite)
-        failed = sum(row.value is None for row in scored.rows)
-        if failed:
-            self._ctx.warn(f"suite {plan.suite.name}: {failed} of {len(scored.rows)} rows failed")
+        if failed := _failures(scored):
+            first = printable(next(iter(failed.values())))[:_SHOWN_CHARS]
+            self._ctx.warn(
+                f"suite {plan.suite.name}: {len(failed)} of {len(plan.documents)} documents failed; the first: {first}"
+            )
         if scored.truncated:
             cut = f"{scored.truncated} of {len(plan.documents)} documents were cut"
             self._ctx.warn(f"suite {plan.suite.name}: {cut} to {self._config.model.max_length} tokens")
@@ -234,6 +227,18 @@ class _Scorer:
             settings_hash=plan.settings_hash, truncated=scored.truncated, timing=timing, corpus=scored.corpus
         )
         write_model(mark, finished)
+
+
+def _failures(scored: Scored) -> dict[tuple[str, int], str]:
+    """Why a document has no value or no answer, by its key; in the order of the rows."""
+    failed: dict[tuple[str, int], str] = {}
+    for row in scored.rows:
+        if row.value is None:
+            failed.setdefault((row.doc_hash, row.occurrence), row.error or "no reason given")
+    for given in scored.generations:
+        if given.finish_reason == "error":
+            failed.setdefault((given.doc_hash, given.occurrence), given.output)
+    return failed
 
 
 def suite_files(work_dir: Path, suite: Suite) -> tuple[Path, Path, Path]:

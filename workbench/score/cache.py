@@ -4,9 +4,10 @@
         {"batch":"<sha256>","check":"<sha256, 16 digits>","entry":{"seconds":0.41,"result":[[0.71,1,true],...]}}
 
 The file's name is the hash of everything that decides an arm's numbers (`conditions.arm_key`), its first line says what
-that was. A line is keyed by the hash of what the batch consists of. The file is only ever appended to, a line at a time
-under a lock, so several processes may score the same arm. What a kill left unfinished, and a line whose check does not
-fit, counts as damaged and is computed again. Results survive bit for bit: a float is written so that it reads the same.
+that was. A line is keyed by the hash of what the batch consists of. Lines are appended one at a time under a lock and
+never move, so several processes may score the same arm. What a kill left unfinished, and a line whose check does not
+fit, counts as damaged, is blanked, and is computed again. Results survive bit for bit: a float is written so that it
+reads the same.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from workbench.core.fingerprints import fingerprint
 
@@ -50,7 +51,7 @@ class ScoreCache:
         self._asked: tuple[str, float] | None = None
         self._times: list[BatchTime] = []
         self.damaged = 0
-        """Lines that could not be used."""
+        """Lines that could not be used, and were blanked so that they are told once."""
         self._append(b"")
         os.utime(self._path)  # used today: `workbench gc` goes by this
         self._find_lines()
@@ -91,8 +92,10 @@ class ScoreCache:
             stream.seek(start)
             found = _LINE.fullmatch(stream.read(length))
         if found is None or found[1].decode() != key or found[2] != _check(found[1], found[3]):
-            self.damaged += 1
             del self._lines[key]
+            with self._path.open("rb+") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                self._blank(stream, start, length)
             return None
         entry: dict[str, Any] = json.loads(found[3])
         return entry
@@ -111,15 +114,24 @@ class ScoreCache:
 
     def _find_lines(self) -> None:
         """Notes where the lines begin that were written since the last look, by this process or by others."""
-        with self._path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH)
+        unusable = []
+        with self._path.open("rb+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             stream.seek(self._read_up_to)
             for line in stream:
                 if (found := _LINE.fullmatch(line)) is not None:
                     self._lines[found[1].decode()] = self._read_up_to, len(line)
-                elif line != b"\n":
-                    self.damaged += 1
+                elif not line.isspace():
+                    unusable.append((self._read_up_to, len(line)))
                 self._read_up_to += len(line)
+            for start, length in unusable:
+                self._blank(stream, start, length)
+
+    def _blank(self, stream: BinaryIO, start: int, length: int) -> None:
+        """An empty line in the place of a damaged one: those after it stay where other processes know them to be."""
+        stream.seek(start)
+        stream.write(b" " * (length - 1) + b"\n")
+        self.damaged += 1
 
 
 def _line(key: str, entry: object) -> bytes:

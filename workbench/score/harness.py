@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from workbench.core.records import Message
+from workbench.score.dialogue import conversations, turn_by_turn
 from workbench.score.scoring import GENERATION_BATCH_FACTOR, Job
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def harness_model(job: Job) -> HFLM:
     """lm-eval's model around the job's loaded model: softmax in fp32, our length, chat template and batches."""
     # 1 to 5 s: lm-eval imports datasets, evaluate and accelerate
     from workbench.models.chat import prompt_ids
+    from workbench.models.memo import batch_key
     from workbench.score.hf_fast import FastHFLM
 
     class _Harness(FastHFLM):
@@ -35,6 +36,7 @@ def harness_model(job: Job) -> HFLM:
             self.on_rows, self.on_generated = self._count, job.on_generated
             self.cut_contexts: set[str] = set()
             """Contexts that were cut on the left."""
+            self.conversations = conversations(job.suite, job.documents)
             self.expected_rows = 0
             self._rows = 0
             self.batch_size_per_gpu: int = job.batch_size
@@ -69,8 +71,18 @@ def harness_model(job: Job) -> HFLM:
                 self._count(inps.shape[0])
             return logits
 
-        def _model_generate(self, context: Any, *args: Any, **kwargs: Any) -> Any:
-            tokens = super()._model_generate(context, *args, **kwargs)
+        def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:
+            """A batch of lm-eval's own answers; greedy ones are kept, for they are always the same."""
+            rows, mask = context.tolist(), settings["attention_mask"].tolist()
+            others = {name: value for name, value in settings.items() if name != "attention_mask"}
+            key = batch_key("stock_generate/1", rows=rows, mask=mask, max_length=max_length, stop=stop, **others)
+            memo = job.memo if settings.get("do_sample") is False else None
+            if memo is not None and (kept := memo.get(key)) is not None:
+                tokens = context.new_tensor(kept)
+            else:
+                tokens = super()._model_generate(context, max_length, stop, **settings)
+                if memo is not None:
+                    memo.put(key, tokens.tolist())
             self._count(context.shape[0])
             return tokens
 
@@ -80,8 +92,7 @@ def harness_model(job: Job) -> HFLM:
 
         def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
             """As the models are trained here: no system turn unless the configuration names one."""
-            messages = [Message(role=turn["role"], content=turn["content"]) for turn in chat_history]
-            ids = prompt_ids(self.tokenizer, messages, job.system_prompt)
+            ids = prompt_ids(self.tokenizer, turn_by_turn(chat_history, self.conversations), job.system_prompt)
             return str(self.tokenizer.decode(ids, skip_special_tokens=False))
 
     return _Harness()

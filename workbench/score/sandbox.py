@@ -34,6 +34,8 @@ _INSIDE = Path(__file__).parent / "sandbox_program.py"
 _NAMESPACES = (
     "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount", "--ipc", "--uts",
 )  # fmt: skip
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+"""A program that waits would outlive a workbench that was killed: nobody else looks at the clock on the wall."""
 MACHINES = ("x86_64", "aarch64")
 """Processors whose system calls the filter knows."""
 _WAIT_S = 10.0
@@ -71,8 +73,9 @@ def obstacle() -> str | None:
     """Why programs cannot be contained on this machine, or None. Found out by containing one."""
     if sys.platform != "linux" or platform.machine() not in MACHINES:
         return f"programs are contained on Linux on {' or '.join(MACHINES)} only"
-    if shutil.which("unshare") is None:
-        return "the program `unshare` (util-linux) is missing"
+    for needed in ("unshare", "setpriv"):
+        if shutil.which(needed) is None:
+            return f"the program `{needed}` (util-linux) is missing"
     ran = run("import decimal, heapq, typing", Limits())
     return None if ran.verdict == "passed" else f"this system does not allow the namespaces needed ({ran.detail})"
 
@@ -102,7 +105,8 @@ def run(program: str, limits: Limits) -> Ran:
 
 def _contained(stdin: Any, report_to: int, limits: Limits) -> tuple[bool, str]:
     """Whether the program ended within its time, and what was said before it began."""
-    command = ["unshare", *_NAMESPACES, "--", sys.executable, "-I", "-S", "-B", str(_INSIDE), str(report_to)]
+    inside = [sys.executable, "-I", "-S", "-B", str(_INSIDE), str(report_to)]
+    command = [*_ENDS_WITH_US, "unshare", *_NAMESPACES, "--", *inside]
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             command,

@@ -40,21 +40,28 @@ _FILTERED: dict[str, tuple[int, dict[str, int]]] = {
         "execve": 59, "execveat": 322, "socket": 41, "connect": 42, "ptrace": 101, "setsid": 112, "setpgid": 109,
         "prctl": 157, "seccomp": 317, "unshare": 272, "setns": 308, "bpf": 321, "keyctl": 250, "add_key": 248,
         "request_key": 249, "process_vm_readv": 310, "process_vm_writev": 311, "userfaultfd": 323,
-        "perf_event_open": 298,
+        "perf_event_open": 298, "shmget": 29, "semget": 64, "msgget": 68, "memfd_create": 319, "io_setup": 206,
     }),
     "aarch64": (0xC00000B7, {
         "clone": 220, "socketpair": 199, "capset": 91, "mount": 40, "umount2": 39, "execve": 221, "execveat": 281,
         "socket": 198, "connect": 203, "ptrace": 117, "setsid": 157, "setpgid": 154, "prctl": 167, "seccomp": 277,
         "unshare": 97, "setns": 268, "bpf": 280, "keyctl": 219, "add_key": 217, "request_key": 218,
         "process_vm_readv": 270, "process_vm_writev": 271, "userfaultfd": 282, "perf_event_open": 241,
+        "shmget": 194, "semget": 190, "msgget": 186, "memfd_create": 279, "io_setup": 0,
     }),
 }  # fmt: skip
 """By machine: its number, and the system calls that are refused (`clone` only where it makes a process, `socketpair`
-unless both ends are a stream: those of a datagram pair can send to any socket that is a file)."""
-_EVERYWHERE = {"io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430, "mount_setattr": 442}
+unless both ends are a stream: those of a datagram pair can send to any socket that is a file). Shared memory, queues
+and files without a name would keep memory beyond the address space."""
+_EVERYWHERE = {
+    "io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430, "mount_setattr": 442,
+    "memfd_secret": 447,
+}  # fmt: skip
 """Refused system calls that have the same number on every machine."""
 _CLONE3 = 435
 _SOCK_TYPE, _SOCK_STREAM = 0xF, 1
+_MAX_FILES = 4096
+"""In /tmp: an empty file takes a kilobyte of the kernel's memory, which the size of a file system does not count."""
 
 
 class _Attributes(ctypes.Structure):
@@ -85,7 +92,8 @@ def _close_files(disk_bytes: int) -> None:
         _LIBC.syscall(_MOUNT_SETATTR, -100, b"/", _AT_RECURSIVE, ctypes.byref(attributes), size), "read-only mounts"
     )
     flags = _MS_NOSUID | _MS_NODEV
-    _checked(_LIBC.mount(b"none", b"/tmp", b"tmpfs", flags, f"size={disk_bytes}".encode()), "tmpfs on /tmp")
+    room = f"size={disk_bytes},nr_inodes={_MAX_FILES}".encode()
+    _checked(_LIBC.mount(b"none", b"/tmp", b"tmpfs", flags, room), "tmpfs on /tmp")
     _checked(_LIBC.mount(b"none", b"/proc", b"tmpfs", flags | _MS_RDONLY, b"size=4096"), "tmpfs on /proc")
     os.chdir("/tmp")
 

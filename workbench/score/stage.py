@@ -31,9 +31,13 @@ def run(config: ScoreNode | JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
-    """Hashes of suite files, weights (a base's too) and a named adapter; UsageError, before any run, for bad suites."""
+    """Hashes of suite files, weights (a base's too) and a named adapter.
+
+    Before any run: UsageError for bad suites, PrerequisiteError for a missing model, IncompleteError for a directory
+    that holds no adapter."""
     from workbench.endpoints.client import endpoint_external
-    from workbench.models.refs import model_fingerprint, resolve
+    from workbench.models.adapter_files import check_files
+    from workbench.models.refs import model_fingerprint, named_at, resolve
     from workbench.score.arm import check_suites, named_adapter
     from workbench.score.judging.ratings import ratings_external
 
@@ -43,15 +47,18 @@ def external(config: ScoreNode | JudgeNode, project: Path) -> dict[str, str]:
     if isinstance(config, JudgeNode):
         ratings = ratings_external(config.judge, project)
         return hashes | ratings | endpoint_external(config.endpoint, config.model, project)
-    hashes[f"model:{config.model.ref}"] = model_fingerprint(resolve(config.model.ref, config.model.revision, project))
+    with named_at("model.ref" if config.base is None else f"score.arms {config.arm.name}: model"):
+        source = resolve(config.model.ref, config.model.revision, project)
+        hashes[f"model:{config.model.ref}"] = model_fingerprint(source)
     if config.base is not None:
         base = model_fingerprint(resolve(config.base.ref, config.base.revision, project))
         hashes[f"base:{config.base.ref}"] = base
     if config.arm.adapter not in (None, "train", "sham"):
         assert config.arm.adapter is not None
-        hashes[f"adapter:{config.arm.adapter}"] = tree_sha256(
-            named_adapter(config.arm.adapter, config.arm.name, project)
-        )
+        adapter = named_adapter(config.arm.adapter, config.arm.name, project)
+        with named_at(f"score.arms {config.arm.name}: adapter"):
+            check_files(adapter)
+        hashes[f"adapter:{config.arm.adapter}"] = tree_sha256(adapter)
     return hashes
 
 
@@ -69,7 +76,7 @@ def _file_hashes(suites: tuple[Suite, ...], suites_dir: Path) -> dict[str, str]:
 
 STAGE = Stage(
     name="score",
-    version=2,
+    version=3,
     config=(ScoreNode, JudgeNode),
     run=run,
     libraries=("lm-eval", "transformers", "torch", "peft", "bitsandbytes", "sacrebleu", "rouge-score", "jsonschema"),

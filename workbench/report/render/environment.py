@@ -19,6 +19,7 @@ from workbench.report.outputs import shown_outputs
 from workbench.report.rows import all_rows, controls, deciding_row, main_pair, main_rows, uncompared
 from workbench.report.states import NOTHING_CHANGED, RUN_STATES, SUITE_STATES
 from workbench.report.tally import tally
+from workbench.report.timing import cost, scoring_seconds
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,6 +63,8 @@ def _environment(*, autoescape: bool, finalize: Callable[[Any], Any]) -> Environ
         controls=controls,
         uncompared=uncompared,
         tally=tally,
+        cost=cost,
+        scoring_seconds=scoring_seconds,
         funnel_steps=funnel_steps,
         libraries=libraries,
         shown_outputs=shown_outputs,

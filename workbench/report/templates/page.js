@@ -15,7 +15,9 @@ if (flipData) {
   const box = (label, text) => {
     const side = make("div");
     const body = make("div", text ? "text" : "text empty", text || "(empty)");
-    Object.assign(body, { dir: "auto", tabIndex: 0, role: "group", ariaLabel: label });
+    Object.assign(body, { dir: "auto", role: "group", ariaLabel: label });
+    // As in macros.html.j2: only what may have to be scrolled is a stop of the keyboard.
+    if (text && (text.length > 200 || text.split("\n").length > 7)) body.tabIndex = 0;
     side.append(make("h4", "", label), body);
     return side;
   };

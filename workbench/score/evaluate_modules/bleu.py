@@ -19,7 +19,7 @@ import evaluate
 from sacrebleu.metrics import BLEU
 
 
-class Bleu(evaluate.Metric):  # type: ignore[misc]
+class Bleu(evaluate.Metric):
     """Precision of word n-grams with a penalty for brevity."""
 
     def _info(self) -> Any:

@@ -17,7 +17,7 @@ import evaluate
 from sacrebleu.metrics import CHRF
 
 
-class Chrf(evaluate.Metric):  # type: ignore[misc]
+class Chrf(evaluate.Metric):
     """F-score of character n-grams up to 6, recall counting twice."""
 
     def _info(self) -> Any:

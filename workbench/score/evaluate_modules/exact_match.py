@@ -15,7 +15,7 @@ import datasets
 import evaluate
 
 
-class ExactMatch(evaluate.Metric):  # type: ignore[misc]
+class ExactMatch(evaluate.Metric):
     """Equality of texts."""
 
     def _info(self) -> Any:

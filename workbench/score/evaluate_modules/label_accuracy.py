@@ -20,7 +20,7 @@ import evaluate
 from sklearn import metrics
 
 
-class LabelAccuracy(evaluate.Metric):  # type: ignore[misc]
+class LabelAccuracy(evaluate.Metric):
     """Right labels over all."""
 
     def _info(self) -> Any:

@@ -17,7 +17,7 @@ import evaluate
 from rouge_score import rouge_scorer
 
 
-class Rouge(evaluate.Metric):  # type: ignore[misc]
+class Rouge(evaluate.Metric):
     """F-measures of `rouge_score`."""
 
     def _info(self) -> Any:

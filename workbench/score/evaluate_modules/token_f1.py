@@ -23,7 +23,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-class TokenF1(evaluate.Metric):  # type: ignore[misc]
+class TokenF1(evaluate.Metric):
     """Harmonic mean of precision and recall over words."""
 
     def _info(self) -> Any:

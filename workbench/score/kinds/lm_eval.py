@@ -10,6 +10,7 @@ breaks. A document that does not fit the task's templates becomes a row with an 
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -18,6 +19,7 @@ from workbench.core.outputs import ChoiceOutput
 from workbench.core.records import ScoreRow
 from workbench.core.suites import Suite, SuiteDocument
 from workbench.score.bounded_filters import bound
+from workbench.score.dialogue import dialogue_problem, stand_in
 from workbench.score.harness import harness_model
 from workbench.score.metrics.chosen import measure
 from workbench.score.metrics.metric import Answered, Reading
@@ -44,7 +46,8 @@ def score(job: Job) -> Scored:
             where=f"suite {job.suite.name}",
             next_step="compare the templates under `task` with the fields of the documents",
         )
-    samples, cut_contexts = _evaluate(job, settings, [document.fields for document in readable])
+    asked = [stand_in(job.suite, document.fields) for document in readable]
+    samples, cut_contexts = _evaluate(job, settings, asked)
     cut: set[int] = set()
     own, corpus = _own_readings(job, settings, readable, samples)
     for number, sample in enumerate(samples):
@@ -128,6 +131,7 @@ def readable_documents(
             if task is None:
                 task = load_task(settings, [document.fields])["tasks"][settings["task"]]
             _check_document(task, document.fields)
+            dialogue_problem(suite, document.fields)
         except (TemplateError, LookupError, TypeError, ValueError, SyntaxError, AttributeError) as error:
             problems[document.doc_id] = f"{type(error).__name__}: {error}"
             task = task if readable else None
@@ -201,7 +205,7 @@ def _rows(
         output, error = str(sample["resps"][0][0]), None
         parsed = was_read(sample["filtered_resps"][0], invalid_answers(settings))
     else:
-        output, error = likelihoods(sample)
+        output, error = likelihoods(sample, unconditional="acc_mutual_info" in metric_names(settings))
         parsed = True
     context = str(sample["arguments"][0][0])
     names = metric_names(settings)
@@ -223,18 +227,27 @@ def _rows(
     ]
 
 
-def likelihoods(sample: dict[str, Any], texts: list[str] | None = None) -> tuple[str, str | None]:
-    """A `ChoiceOutput` as JSON, and an error if a log-likelihood is not a number; `texts` of the choices, where they
-    are not what was scored."""
-    logprobs = [float(loglikelihood) for loglikelihood, _ in sample["filtered_resps"]]
-    finite = [value if math.isfinite(value) else None for value in logprobs]
-    failed = None in finite
+def likelihoods(
+    sample: dict[str, Any], texts: list[str] | None = None, *, unconditional: bool = False
+) -> tuple[str, str | None]:
+    """A `ChoiceOutput` as JSON, or the log-likelihood of a single continuation; and an error if one is not a number.
+
+    `texts` are those of the choices, where they are not what was scored. `unconditional`: every choice was scored once
+    more after no context, for `acc_mutual_info`, which is not shown."""
+    scores = [(float(loglikelihood), greedy) for loglikelihood, greedy in sample["filtered_resps"]]
+    error = None if all(math.isfinite(value) for value, _ in scores) else "a log-likelihood is not a finite number"
+    if len(scores) == 1:
+        [(value, greedy)] = scores
+        return json.dumps({"logprob": None if error else value, "greedy": bool(greedy)}), error
+    own = scores[: len(scores) // 2] if unconditional else scores
+    logprobs = [value if math.isfinite(value) else None for value, _ in own]
+    finite = [value for value in logprobs if value is not None]
     output = ChoiceOutput(
-        choice=None if failed else logprobs.index(max(logprobs)),
-        texts=tuple(texts or (str(text).strip() for _, text in sample["arguments"][: len(logprobs)])),
-        logprobs=tuple(finite),
+        choice=logprobs.index(max(finite)) if len(finite) == len(own) else None,
+        texts=tuple(texts or (str(text).strip() for _, text in sample["arguments"][: len(own)])),
+        logprobs=tuple(logprobs),
     )
-    return output.model_dump_json(), "a log-likelihood is not a finite number" if failed else None
+    return output.model_dump_json(), error
 
 
 def invalid_answers(settings: dict[str, Any]) -> set[str]:

@@ -77,7 +77,8 @@ def _rows(
         output = str(sample["resps"][0][0])
         parsed = was_read(sample["filtered_resps"][0], invalid_answers(task.settings))
     else:
-        output, error = likelihoods(sample, [str(choice) for choice in loaded.doc_to_choice(sample["doc"])])
+        choices = loaded.doc_to_choice(sample["doc"]) if loaded.OUTPUT_TYPE == "multiple_choice" else []
+        output, error = likelihoods(sample, [str(choice) for choice in choices])
         parsed = True
         target = sample["arguments"][target][1] if isinstance(target, int) else target
     for metric in task.metrics:
