@@ -21,11 +21,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
@@ -204,8 +205,8 @@ def measured(documents: int, repetitions: int) -> dict[str, dict[str, float]]:
             arms = [side.read(path) for path in files]
             numbers = side.compare(*arms)
             assert agree(numbers, expected), f"{name} disagrees: {numbers} against {expected}"
-            found["from files"][name] = median_seconds(lambda side=side: side.whole(*files), repetitions)  # type: ignore[misc]
-            found["in memory"][name] = median_seconds(lambda s=side, a=arms: s.compare(*a), repetitions)  # type: ignore[misc]
+            found["from files"][name] = median_seconds(partial(side.whole, *files), repetitions)
+            found["in memory"][name] = median_seconds(partial(side.compare, *arms), repetitions)
     return found
 
 

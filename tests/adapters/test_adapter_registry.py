@@ -166,7 +166,7 @@ def test_a_damaged_log_is_an_error_with_its_line_and_nothing_is_skipped(
 ) -> None:
     passed(project, 1)
     lines = log_path(project).read_bytes().splitlines()
-    log_path(project).write_bytes(b"".join(line + b"\n" for line in damage(lines)))  # type: ignore[operator]
+    log_path(project).write_bytes(b"".join(line + b"\n" for line in damage(lines)))
     with pytest.raises(IncompleteError, match=problem):
         read_registry(project)
 
@@ -174,7 +174,7 @@ def test_a_damaged_log_is_an_error_with_its_line_and_nothing_is_skipped(
 def test_the_same_verdict_is_kept_once_and_the_last_one_counts(project: Project) -> None:
     reference = registered(project, 1)
     for state, gate in (("passed", "g1"), ("regressed", "g2"), ("passed", "g1")):
-        judged(project, reference, state, gate)  # type: ignore[arg-type]
+        judged(project, reference, state, gate)
     found = read_registry(project).get(reference)
     assert [line.gate for line in found.judged] == ["g1", "g2"] and found.gate == "regressed"
 

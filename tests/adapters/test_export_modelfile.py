@@ -52,7 +52,7 @@ def rendered_by_go(template: str, turns: list[tuple[str, str]]) -> str:
     """Runs the part of Go's template language used here: range, if and else if on the role, content, quoted text."""
     begin, loop, end = re.fullmatch(
         r"(.*?)\{\{ range \.Messages \}\}(.*)\{\{ end \}\}\{\{ end \}\}(.*)", template, re.DOTALL
-    ).groups()  # type: ignore[union-attr]
+    ).groups()
     branches = re.split(r'\{\{ (?:else )?if eq \.Role "(\w+)" \}\}', loop)[1:]
     by_role = dict(zip(branches[::2], branches[1::2], strict=True))
     text = begin + "".join(by_role[role].replace("{{ .Content }}", content) for role, content in turns) + end

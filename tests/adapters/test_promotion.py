@@ -38,7 +38,7 @@ def test_only_what_the_gate_passed_is_promoted(project: Project) -> None:
     with pytest.raises(IncompleteError, match=r"no gate has judged support@1"):
         promote(project, reference, "production", **WHO)
     for state in ("regressed", "inconclusive", "not comparable"):
-        judged(project, reference, state)  # type: ignore[arg-type]
+        judged(project, reference, state)
         with pytest.raises(IncompleteError, match=rf"did not pass support@1: {state} in run judging-1. The verdict"):
             promote(project, reference, "production", **WHO)
     assert holder(project) is None

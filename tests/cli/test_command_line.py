@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_runs import small_project, workbench
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from workbench.cli.main import app
+from workbench.cli.starting import make_request
+from workbench.core.paths import Project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -54,24 +62,31 @@ def test_light_rooms_stay_light(module: str) -> None:
     assert shown.stdout.strip() == "[]"
 
 
-def test_every_command_has_help(tmp_path: Path) -> None:
-    for command in (
-        "demo",
-        "init",
-        "run",
-        "curate",
-        "restore",
-        "compare",
-        "report",
-        "runs",
-        "suite",
-        "store",
-        "config",
-        "gc",
-        "doctor",
-    ):
-        shown = workbench(command, "--help", cwd=tmp_path)
-        assert shown.returncode == 0 and "Usage:" in shown.stdout, command
+def _commands(group: TyperGroup, prefix: str = "workbench") -> Iterator[tuple[str, TyperCommand]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _commands(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", command
+
+
+COMMANDS = dict(_commands(get_command(app)))
+
+
+@pytest.mark.parametrize("called", COMMANDS)
+def test_help_of_a_command_says_what_it_takes_and_shows_it_called(called: str) -> None:
+    command = COMMANDS[called]
+    shown = CliRunner().invoke(app, [*called.split()[1:], "--help"])
+    assert shown.exit_code == 0
+    for parameter in command.params:
+        assert parameter.hidden or parameter.help, f"{called}: {parameter.name} is not explained"
+    _, _, examples = shown.stdout.partition("Example")
+    assert f"    {called}" in examples or f"    {called.replace('workbench', 'workbench -C my-project')}" in examples
+
+
+def test_every_line_of_the_overview_is_whole(tmp_path: Path) -> None:
+    shown = workbench("--help", cwd=tmp_path).stdout
+    assert "Exit codes: 0 done" in shown and "..." not in shown.partition("Commands:")[2]
 
 
 def test_without_arguments_and_without_a_terminal_it_shows_help_and_fails(tmp_path: Path) -> None:
@@ -136,6 +151,11 @@ def test_dry_run_shows_the_plan_and_writes_nothing(project: Path) -> None:
     names = [node["node"] for node in json.loads(shown.stdout)["nodes"]]
     assert names[0] == "ingest:mine" and names[-3:] == ["compare", "gate", "report"] and "score:candidate" in names
     assert sorted(path.name for path in project.rglob("*")) == before
+
+
+def test_the_command_that_a_report_shows_is_the_one_that_was_typed(project: Path) -> None:
+    asked = make_request(Project(project), Path("a file.yaml"), ["train.rank=4"], None, strict=True)
+    assert asked.command == "workbench run 'a file.yaml' --set train.rank=4 --strict"
 
 
 def test_init_makes_a_project_that_plans_and_never_overwrites(tmp_path: Path) -> None:

@@ -122,6 +122,19 @@ def test_every_suite_of_the_project_is_searched_for_unless_one_is_named(project:
     assert curate("mine.jsonl", "--suite", "capitals", "--json").document["suites"] == ["capitals"]
 
 
+def test_suites_and_cards_are_looked_for_where_the_project_keeps_them(project: Path) -> None:
+    repository = Path(__file__).resolve().parents[2]
+    (project / "workbench.yaml").write_text("suites_dir: checks\ndatasets_dir: cards\n")
+    for directory in ("checks", "cards"):
+        (project / directory).mkdir()
+    for suffix in (".yaml", ".jsonl"):
+        shutil.copy(repository / "evals" / f"capitals{suffix}", project / "checks")
+    (project / "exam.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
+    (project / "cards" / "final.yaml").write_text("name: final\nsource: {kind: file, path: exam.jsonl}\n")
+    document = curate("mine.jsonl", "--against", "final", "--json").document
+    assert document["suites"] == ["capitals", "final"]
+
+
 def test_the_project_file_says_how_its_data_is_cleaned(project: Path) -> None:
     (project / "workbench.yaml").write_text("curate: {exact_duplicates: false, near_duplicates: {enabled: false}}\n")
     reasons = {reason["reason"] for reason in curate("mine.jsonl", "--json").document["funnel"]["reasons"]}

@@ -49,7 +49,11 @@ def test_agreement_with_people_stands_beside_the_rates(pairs: Path) -> None:
     found = workbench("judge", "score", str(pairs), "--judge", "gpt", "--people", str(pairs), "--json").document
     assert found["people"]["agreement"]["value"] == 1.0
     assert found["people"]["contests"] == 5
-    assert "people: 5 pairs in common" in workbench("judge", "score", str(pairs), "--people", str(pairs)).out
+    text = workbench("judge", "score", str(pairs), "--judge", "gpt", "--people", str(pairs)).out
+    assert "people: 5 pairs in common" in text
+    assert found["people"]["votes"] == 5  # those of `other`: a judge is none of the people
+    with pytest.raises(UsageError, match="others than the judge"):
+        workbench("judge", "score", str(pairs), "--people", str(pairs))
 
 
 def test_people_on_other_questions_are_refused(pairs: Path, tmp_path: Path) -> None:

@@ -72,3 +72,25 @@ def test_summary_and_export_have_the_ratings_that_hold_and_the_judges_agreement(
     assert workbench("-C", root, "rate", "--export", str(out), "--json").document["ratings"] == 2
     lines = [HumanRating.model_validate_json(line) for line in out.read_text().splitlines()]
     assert {line.rater for line in lines} == {"ada", "bo"} and json.loads(out.read_text().splitlines()[0])["note"]
+
+
+def test_an_export_never_takes_the_place_of_the_ratings_and_can_be_of_one_rater(
+    project: Project, tmp_path: Path
+) -> None:
+    rated(project, "ada")
+    rated(project, "bo")
+    root, log = str(project.root), ratings_path(project)
+    written = log.read_bytes()
+
+    def refused(problem: str, *arguments: str) -> None:
+        with pytest.raises(UsageError, match=problem):
+            workbench("-C", root, "rate", *arguments)
+
+    refused("holds all ratings", "--export", str(log))
+    refused("is a directory", "--export", str(tmp_path))
+    refused("two commands", "--export", str(tmp_path / "out.jsonl"), "--summary")
+    refused("both arms are 'base'", "--before", "base", "--after", "base", "--summary")
+    assert log.read_bytes() == written and not (tmp_path / "out.jsonl").exists()
+    out = tmp_path / "bo.jsonl"
+    assert workbench("-C", root, "rate", "--export", str(out), "--rater", "bo", "--json").document["ratings"] == 1
+    assert json.loads(out.read_text())["rater"] == "bo"

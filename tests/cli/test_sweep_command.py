@@ -19,10 +19,7 @@ from workbench.loop.sweep import build_sweep_plan
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    made = small_project(tmp_path)
-    with (made / "workbench.yaml").open("a") as config:
-        config.write("train: {max_steps: 60}\n")
-    return made
+    return small_project(tmp_path, "train: {max_steps: 60}\n")
 
 
 def test_dry_run_shows_nodes_and_what_is_to_be_done_and_writes_nothing(project: Path) -> None:

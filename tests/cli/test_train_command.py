@@ -118,7 +118,7 @@ def test_pieces_are_the_text_that_the_template_writes(tiny_model_dir: Path, tmp_
     from workbench.train.showing import examples
 
     turns = [("system", "Be brief."), ("user", "Grüße, 你好?"), ("assistant", "🙂 Hallo.")]
-    messages = tuple(Message(role=role, content=content) for role, content in turns)  # type: ignore[arg-type]
+    messages = tuple(Message(role=role, content=content) for role, content in turns)
     record = Record(id="0" * 16, kind="chat", messages=messages, source=Source(dataset="d"))
     write_rows(tmp_path / "train.jsonl", [record])
     (example,) = examples(tmp_path / "train.jsonl", 5, ModelConfig(ref=str(tiny_model_dir)), 64, tmp_path)

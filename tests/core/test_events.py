@@ -34,7 +34,7 @@ def test_numbers_continue_after_a_kill_that_tore_the_last_line(tmp_path: Path) -
     resumed = EventWriter(path, _clock)
     resumed.write(NodeStarted(node="b", fingerprint="g"))
     resumed.close()
-    assert [(event.seq, event.node) for event in read_events(path)[0]] == [(1, "a"), (2, "b")]  # type: ignore[union-attr]
+    assert [(event.seq, event.node) for event in read_events(path)[0]] == [(1, "a"), (2, "b")]
 
 
 def test_reading_from_an_offset_gives_only_what_is_new(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_reading_from_an_offset_gives_only_what_is_new(tmp_path: Path) -> None:
     writer.write(NodeStarted(node="b", fingerprint="g"))
     fresh, _ = read_events(path, offset)
     writer.close()
-    assert [event.node for event in fresh] == ["b"]  # type: ignore[union-attr]
+    assert [event.node for event in fresh] == ["b"]
 
 
 def test_lines_of_a_newer_writer_are_skipped(tmp_path: Path) -> None:

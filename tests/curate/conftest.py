@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contexts import made_up_context
+from manifests import made_up_manifest
 
 from workbench.core.config import ModelConfig
 from workbench.core.curation import CurateConfig
+from workbench.core.funnel import Funnel
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import describe_parts, read_model, read_rows, write_documents, write_rows
-from workbench.core.records import Drop, Edge, Finding, Manifest, Record
-from workbench.core.results import Funnel
+from workbench.core.records import Drop, Edge, Finding, Record
 from workbench.core.stage import Artifact, Context, Outcome
 from workbench.core.suites import Suite
 from workbench.curate.stage import run
@@ -86,16 +88,7 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
             write_documents(root / folder / str(name), documents)
         (root / "out").mkdir()
         said: list[Any] = []
-        context = Context(
-            node="curate",
-            out_dir=root / "out",
-            work_dir=root / "work",
-            project=root,
-            seed=0,
-            emit=said.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
-            cancelled=lambda: False,
-        )
+        context = made_up_context("curate", root / "out", work_dir=root / "work", project=root, emit=said.append)
         config = CurateNode(
             curate=CurateConfig(**{"count_tokens": False} | settings),
             datasets=("data",),
@@ -107,7 +100,8 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
             segment=segment,
             seed=0,
         )
-        return Prepared(config, {"ingest:data": Artifact(root / "ingest", _manifest(root / "ingest"))}, context, said)
+        manifest = made_up_manifest("ingest:data", parts=describe_parts(root / "ingest"))
+        return Prepared(config, {"ingest:data": Artifact(root / "ingest", manifest)}, context, said)
 
     return lay_out
 
@@ -127,20 +121,3 @@ def in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two worker processes and batches of three rows, however small the data."""
     monkeypatch.setattr("workbench.curate.stage.processes_for", lambda rows: 2)
     monkeypatch.setattr("workbench.curate.batch.BATCH_ROWS", 3)
-
-
-def _manifest(directory: Path) -> Manifest:
-    return Manifest(
-        node="ingest:data",
-        stage="ingest",
-        stage_version=1,
-        fingerprint="0" * 64,
-        inputs={},
-        config={},
-        external={},
-        libraries={},
-        parts=describe_parts(directory),
-        summary={},
-        created_at="2026-01-01T00:00:00Z",
-        seconds=0,
-    )

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from contexts import made_up_context
+
 from workbench.core.config import EndpointConfig, ModelConfig
 from workbench.core.curation import CurateConfig
 from workbench.core.events import NodeMessage
 from workbench.core.nodes import CurateNode
 from workbench.core.records import Record
-from workbench.core.stage import Context
 
 
 def survivors(records: Sequence[Record]) -> Callable[[], Iterator[tuple[int, Record]]]:
@@ -39,16 +40,10 @@ class Room:
     def __init__(self, root: Path, stop_after: int | None = None) -> None:
         self.said: list[Any] = []
         self._looks_left = stop_after
-        self.context = Context(
-            node="curate",
-            out_dir=root / "out",
-            work_dir=root / "work",
-            project=root,
-            seed=0,
-            emit=self.said.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
+        self.context = made_up_context(
+            "curate", root / "out", work_dir=root / "work", project=root, emit=self.said.append,
             cancelled=self._cancelled,
-        )
+        )  # fmt: skip
 
     def messages(self, level: str) -> list[str]:
         """What was said at `info` or `warning`."""

@@ -16,8 +16,8 @@ from record_makers import chat, document
 
 from workbench.core.curation import CurateConfig
 from workbench.core.errors import UsageError
+from workbench.core.funnel import BalanceTable
 from workbench.core.records import Message, Record, Source, ToolCall, record_id
-from workbench.core.results import BalanceTable
 from workbench.curate.balance import Tally, Traits, allowed_rows, answer_class, length_band, style, traits
 from workbench.curate.filters.contract import Subject
 from workbench.curate.filters.over_represented import FILTER

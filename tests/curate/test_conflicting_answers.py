@@ -164,7 +164,7 @@ _ANSWERS = st.sampled_from(["Sydney", "Canberra", "It is Canberra", "Perth", "Th
 def test_the_order_of_the_rows_decides_nothing(answers: list[str], shuffler: object) -> None:
     records = [chat(CAPITAL, answer) for answer in answers]
     order = list(range(len(records)))
-    shuffler.shuffle(order)  # type: ignore[attr-defined]
+    shuffler.shuffle(order)
     straight, shuffled = judged(records), judged([records[row] for row in order])
     assert {order[row]: found for row, found in shuffled.items()} == straight
 

@@ -9,13 +9,14 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from contexts import made_up_context
 from manifests import made_up_manifest
 
 from workbench.core.errors import IncompleteError
 from workbench.core.iteration import Development, DevelopmentNode
 from workbench.core.parts import read_model, read_rows, write_rows
 from workbench.core.records import Edge, Message, Record, Source, record_id
-from workbench.core.stage import Artifact, Context, Done
+from workbench.core.stage import Artifact, Done
 from workbench.curate.stage import STAGE
 
 NODE = DevelopmentNode(datasets=("docs",), replayed=(), by=None, share=0.25, most=400, min_documents=5, seed=0)
@@ -38,10 +39,7 @@ def split(
     """What may be trained on, the development documents, and what is said of them."""
     write_rows(root / "curate" / "records.jsonl", records)
     write_rows(root / "curate" / "edges.jsonl", edges or [])
-    context = Context(
-        node="curate:development", out_dir=root / "out", work_dir=root / "work", project=root, seed=0,
-        emit=lambda event: None, clock=lambda: "", cancelled=lambda: False,
-    )  # fmt: skip
+    context = made_up_context("curate:development", root / "out", work_dir=root / "work", project=root)
     outcome = STAGE.run(node, {"curate": Artifact(root / "curate", made_up_manifest("curate"))}, context)
     assert isinstance(outcome, Done), outcome
     lines = (root / "out" / "development.jsonl").read_text().splitlines()

@@ -39,7 +39,7 @@ def brute_force(texts: Sequence[str], threshold: float, n: int = 5) -> dict[tupl
 
 def numbers(**columns: object) -> Numbers:
     """Rows with the given columns; what is not given is equal for all."""
-    n = len(next(iter(columns.values())))  # type: ignore[call-overload]
+    n = len(next(iter(columns.values())))
     zeros = np.zeros(n, dtype=np.uint64)
     usual = {
         "record_id": zeros, "content_id": zeros, "exact_key": np.zeros((n, 2), dtype=np.uint64),
@@ -123,7 +123,7 @@ def test_edges_are_verified_and_hold_the_clusters_together(curate: Callable) -> 
     truth = brute_force([record.answer() for record in records], 0.7)
     sets = UnionFind(len(records))
     for edge in result.edges:
-        assert edge.jaccard == truth[tuple(sorted((edge.left_row, edge.right_row)))]  # type: ignore[index]
+        assert edge.jaccard == truth[tuple(sorted((edge.left_row, edge.right_row)))]
         assert (edge.left, edge.right) == (records[edge.left_row].id, records[edge.right_row].id)
         sets.join(edge.left_row, edge.right_row)
     clusters = [cluster for cluster in sets.clusters() if len(cluster) > 1]

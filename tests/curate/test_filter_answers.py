@@ -406,7 +406,7 @@ def test_a_code_block_that_the_prompt_opened_is_closed_by_the_answer() -> None:
 )
 def test_template_placeholders_that_nobody_filled_in(record: object, expected: str | None) -> None:
     wanted = [(expected, "template_placeholder")] if expected else []
-    assert verdicts(template_placeholder.FILTER, record) == wanted  # type: ignore[arg-type]
+    assert verdicts(template_placeholder.FILTER, record) == wanted
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_interrupted_run_continues_with_the_numbers_of_an_unbroken_one(
     monkeypatch.setattr(ifd, "_MOST_TOKENS", 200)
     monkeypatch.setattr(ifd, "_CHUNK_ROWS", chunk_rows)
     setting = node(tiny_model_dir, ifd=ALL)
-    unbroken, before, after = [], [], []  # type: ignore[var-annotated]
+    unbroken, before, after = [], [], []
     with monkeypatch.context() as patch:
         _listen(patch, unbroken)
         expected = ifd.judge(survivors(RECORDS), 20, setting, Room(tmp_path / "whole").context)

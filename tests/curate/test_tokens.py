@@ -38,7 +38,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workbench_cache: 
 
 
 def _conversation(*turns: tuple[str, str]) -> Record:
-    messages = tuple(Message(role=role, content=content) for role, content in turns)  # type: ignore[arg-type]
+    messages = tuple(Message(role=role, content=content) for role, content in turns)
     return Record(id=record_id("chat", messages), kind="chat", messages=messages, source=Source(dataset="data"))
 
 

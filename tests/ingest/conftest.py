@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contexts import made_up_context
 from ingest_makers import Read, ReadFile, RunStage, StageRun, card_of
 
 from workbench.core.cards import Card
 from workbench.core.events import Event
 from workbench.core.nodes import IngestNode
-from workbench.core.stage import Context
 from workbench.ingest.read import read_records
 from workbench.ingest.stage import STAGE
 
@@ -39,15 +39,8 @@ def run_stage(tmp_path: Path) -> RunStage:
         out = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
         out.mkdir()
         events: list[Event] = []
-        context = Context(
-            node=f"ingest:{card.name}",
-            out_dir=out,
-            work_dir=out,
-            project=tmp_path,
-            seed=seed,
-            emit=events.append,
-            clock=lambda: "2024-01-01T00:00:00Z",
-            cancelled=lambda: cancelled,
+        context = made_up_context(
+            f"ingest:{card.name}", out, project=tmp_path, seed=seed, emit=events.append, cancelled=lambda: cancelled
         )
         return StageRun(STAGE.run(IngestNode(card=card, seed=seed), {}, context), out, events)
 

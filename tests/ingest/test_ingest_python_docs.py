@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contexts import made_up_context
 from ingest_makers import RunStage, StageRun
 
 from workbench.core.cards import Card
@@ -40,20 +41,10 @@ def docstrings() -> dict[str, Docstring]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> StageRun:
     """The stage, run once for all tests of this file."""
     from workbench.core.nodes import IngestNode
-    from workbench.core.stage import Context
     from workbench.ingest.stage import STAGE
 
     out = tmp_path_factory.mktemp("python-docs")
-    context = Context(
-        node="ingest:python-docs",
-        out_dir=out,
-        work_dir=out,
-        project=out,
-        seed=0,
-        emit=lambda event: None,
-        clock=lambda: "",
-        cancelled=lambda: False,
-    )
+    context = made_up_context("ingest:python-docs", out)
     return StageRun(STAGE.run(IngestNode(card=card(), seed=0), {}, context), out)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from manifests import made_up_manifest
 
 from workbench.core.errors import ConfigErrors, UsageError
 from workbench.core.nodes import AblationNode, CurateNode, MixNode, ScoreNode, TrainNode
 from workbench.core.paths import Project
-from workbench.core.records import Manifest
 from workbench.loop.ablation import build_ablation_plan
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.forecast import forecast
@@ -21,15 +21,19 @@ from workbench.loop.starter import create_project
 WITHOUT_JUDGE = ("judge=null", "score.suites=[python-docs-perplexity, capitals]")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def starter_without_mix(directory: Path) -> Path:
     """The starter, with a mixture that takes every row once."""
-    create_project(tmp_path / "p")
-    file = tmp_path / "p" / "workbench.yaml"
+    create_project(directory)
+    file = directory / "workbench.yaml"
     values = yaml.safe_load(file.read_text())
     del values["mix"]
     file.write_text(yaml.safe_dump(values))
-    return tmp_path / "p"
+    return directory
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return starter_without_mix(tmp_path / "p")
 
 
 def _plans(project: Path, *settings: str) -> tuple[Plan, Plan]:
@@ -97,7 +101,7 @@ def test_seeds_differ_in_training_and_in_nothing_else(project: Path) -> None:
     scorings = [plan.node(name).config for name in _names(plan, "score") if name != "score:base@nf4"]
     assert all(isinstance(node, ScoreNode) for node in scorings)
     assert len({node.model_copy(update={"arm": None}).model_dump_json() for node in scorings}) == 1
-    arms = {node.arm.model_copy(update={"name": "x"}).model_dump_json() for node in scorings}  # type: ignore[attr-defined]
+    arms = {node.arm.model_copy(update={"name": "x"}).model_dump_json() for node in scorings}
     assert len(arms) == 1
 
 
@@ -163,23 +167,10 @@ def test_a_heldout_part_of_the_raw_data_is_named_as_a_limit(project: Path) -> No
     assert isinstance(node, AblationNode) and any("defects included" in limit for limit in node.limits)
 
 
-def _commit(project: Project, node: Node, seconds: float) -> None:
+def commit_as_run(store: ArtifactStore, node: Node, seconds: float) -> None:
     """An artifact of the node, as if it had been run."""
-    store = ArtifactStore(project)
-    manifest = Manifest(
-        node=node.name,
-        stage=node.stage,
-        stage_version=1,
-        fingerprint=node.fingerprint,
-        inputs={},
-        config=node.config.model_dump(mode="json"),
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-11-22T00:00:00Z",
-        seconds=seconds,
-    )
+    config = node.config.model_dump(mode="json")
+    manifest = made_up_manifest(node.name, config, stage=node.stage, fingerprint=node.fingerprint, seconds=seconds)
     store.commit(store.fresh_output(node.stage, node.fingerprint), manifest)
 
 
@@ -188,8 +179,8 @@ def test_the_forecast_counts_what_is_left_and_goes_by_what_was_done(project: Pat
     place, names = Project(project), {node.name for node in plan.nodes}
     before = forecast(plan, names, place)
     assert (before.trainings, before.scorings, before.seconds) == (4, 5, None)
-    _commit(place, plan.node("train:filtered-s0"), 100.0)
-    _commit(place, plan.node("score:base@nf4"), 10.0)
+    commit_as_run(ArtifactStore(place), plan.node("train:filtered-s0"), 100.0)
+    commit_as_run(ArtifactStore(place), plan.node("score:base@nf4"), 10.0)
     after = forecast(plan, names, place)
     assert (after.trainings, after.scorings, after.seconds) == (3, 4, 340.0)
     _, longer = _plans(project, *WITHOUT_JUDGE, "ablate.seeds=2", "train.max_steps=61")

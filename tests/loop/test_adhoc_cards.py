@@ -44,10 +44,10 @@ def test_hub_sets_and_entries(project: Path) -> None:
 
 def test_a_name_means_a_card_unless_there_is_such_a_file(project: Path) -> None:
     (project / "exam").unlink()
-    assert typed_card("exam", project, datasets_dir="datasets_cfg").source.path == "exam.jsonl"  # type: ignore[union-attr]
+    assert typed_card("exam", project, datasets_dir="datasets_cfg").source.path == "exam.jsonl"
     (project / "exam").touch()
     card = typed_card("exam", project, datasets_dir="datasets_cfg", taken={"exam", "exam-2"})
-    assert card.source.path == str(project / "exam") and card.name == "exam-3"  # type: ignore[union-attr]
+    assert card.source.path == str(project / "exam") and card.name == "exam-3"
 
 
 def test_a_card_that_a_suite_needs_as_it_is_stays_as_it_is(project: Path) -> None:

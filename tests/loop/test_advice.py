@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from manifests import made_up_manifest
 
 from workbench.core.cards import Card, FileSource
 from workbench.core.config import ModelConfig
@@ -122,7 +123,7 @@ def test_recommended_settings_are_ones_the_configuration_takes(eight: Architectu
     ],
 )
 def test_what_should_be_tried_or_mended_first(small: Architecture, change: dict[str, object], words: str) -> None:
-    cautions = advise(small, gpu(24), replace(ORDINARY, **change)).cautions  # type: ignore[arg-type]
+    cautions = advise(small, gpu(24), replace(ORDINARY, **change)).cautions
     assert len(cautions) == 1 and words in cautions[0].problem and cautions[0].first
 
 
@@ -246,7 +247,6 @@ def test_unknown_speed_gives_no_time_and_says_how_to_get_one(eight: Architecture
 
 
 def test_an_earlier_training_of_the_project_is_the_better_source(small: Architecture, tmp_path: Path) -> None:
-    from workbench.core.records import Manifest
     from workbench.core.results import TrainSummary
 
     directory = tmp_path / ".workbench" / "artifacts" / "train" / "f1"
@@ -267,20 +267,7 @@ def test_an_earlier_training_of_the_project_is_the_better_source(small: Architec
         adapter_sha256="a",
     )
     (directory / "training.json").write_text(summary.model_dump_json())
-    manifest = Manifest(
-        node="train",
-        stage="train",
-        fingerprint="f1",
-        config={},
-        inputs={},
-        stage_version=1,
-        libraries={},
-        external={},
-        parts=(),
-        summary={},
-        seconds=100,
-        created_at="2026-01-01T00:00:00Z",
-    )
+    manifest = made_up_manifest("train", fingerprint="f1", seconds=100)
     (directory / "manifest.json").write_text(manifest.model_dump_json())
     advice = _advice(small, gpu(80, 312e12))
     found = expected_time(advice, Project(tmp_path), here=True)

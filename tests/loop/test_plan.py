@@ -60,6 +60,7 @@ def test_the_demo_plan_names_its_nodes_and_inputs(project: Path) -> None:
         ("train.learning_rate=1e-4", AFTER_TRAINING),
         ("gate.ceiling=0.9", {"gate", "report"}),
         ("report.title=Other", {"report"}),
+        ("score.price_per_hour=1.2", {"report"}),
         ("compare.confidence=0.9", {"compare", "gate", "report"}),
         ("judge.golden_pairs=24", {"score:judge", "compare", "gate", "report"}),
     ],
@@ -118,10 +119,17 @@ def test_where_the_project_lies_does_not_matter(project: Path, tmp_path: Path) -
 
 def test_a_dataset_without_a_suite_of_its_own_gets_its_heldout_rows_as_target(project: Path) -> None:
     plan = _plan(project, "data=[example-alpaca]", "judge=null", "mix.shares={}")
-    suites: tuple[Suite, ...] = plan.node("score:base").config.suites  # type: ignore[attr-defined]
+    suites: tuple[Suite, ...] = plan.node("score:base").config.suites
     target = next(suite for suite in suites if suite.name == "example-alpaca-heldout")
     assert (target.kind, target.role, target.primary_metric) == ("perplexity", "target", "nll")
     assert "ingest:example-alpaca" in plan.node("score:base").inputs
+
+
+def test_a_share_of_a_source_that_nothing_gives_is_refused_before_anything_runs(project: Path) -> None:
+    for settings in (("data=[example-alpaca]",), ("synth.strategies=[]",)):
+        with pytest.raises(UsageError, match=r"no source '(python-docs|synth:doc_pairs)'; sources: ") as refused:
+            _plan(project, *settings, "judge=null")
+        assert refused.value.where == "mix.shares"
 
 
 def test_evaluation_alone_needs_no_data(project: Path) -> None:

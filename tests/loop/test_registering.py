@@ -183,7 +183,7 @@ Behaviour = Callable[[Small, Inputs, Context], Outcome]
 def behaviours(monkeypatch: pytest.MonkeyPatch) -> dict[str, Behaviour]:
     table: dict[str, Behaviour] = {"mix": _mix, "train": _train, "score": _score, "compare": _compare, "gate": _gate}
     stages = {
-        name: Stage(name=name, version=1, config=Small, run=lambda c, i, x, name=name: table[name](c, i, x))  # type: ignore[arg-type]
+        name: Stage(name=name, version=1, config=Small, run=lambda c, i, x, name=name: table[name](c, i, x))
         for name in table
     }
     monkeypatch.setattr(runner, "stages", lambda: stages)
@@ -210,7 +210,7 @@ def plan(*, seed: int = 0, adapter: str = "", state: RunState = "passed", traine
         config = Small(seed=seed, adapter=adapter, state=state)
         made = fingerprint([name, config.model_dump(), below])
         known = {trained: "train"} if stage == "score" and trained != "train" else {}
-        nodes.append(Node(name, stage, config, inputs, {}, {}, made, known))  # type: ignore[arg-type]
+        nodes.append(Node(name, stage, config, inputs, {}, {}, made, known))
     return Plan(tuple(nodes))
 
 

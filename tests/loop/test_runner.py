@@ -23,6 +23,7 @@ from workbench.core.parts import write_text
 from workbench.core.paths import Project
 from workbench.core.stage import Cancelled, Context, Done, Failed, Inputs, Outcome, Stage
 from workbench.core.wire import Wire
+from workbench.endpoints.calls import ServerChanged
 from workbench.loop import run as runner
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.plan import Node, Plan, select
@@ -51,7 +52,7 @@ def behaviours(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Behaviour]
         runner,
         "stages",
         lambda: {
-            name: Stage(name=name, version=1, config=Number, run=lambda c, i, x, name=name: table[name](c, i, x))  # type: ignore[arg-type]
+            name: Stage(name=name, version=1, config=Number, run=lambda c, i, x, name=name: table[name](c, i, x))
             for name in table
         },
     )
@@ -67,12 +68,12 @@ def _plan(first: int = 1, second: int = 10) -> Plan:
         ("mix", "mix", 100, ("curate",)),
     ):
         below = {other.name: other.fingerprint for other in nodes if other.name in inputs}
-        nodes.append(Node(name, stage, Number(value=value), inputs, {}, {}, fingerprint([stage, value, below])))  # type: ignore[arg-type]
+        nodes.append(Node(name, stage, Number(value=value), inputs, {}, {}, fingerprint([stage, value, below])))
     return Plan(tuple(nodes))
 
 
 def _run(tmp_path: Path, plan: Plan, run: str = "r1", **options: object) -> runner.RunResult:
-    return runner.execute(plan, LoopConfig(), Project(tmp_path), run, command="test", **options)  # type: ignore[arg-type]
+    return runner.execute(plan, LoopConfig(), Project(tmp_path), run, command="test", **options)
 
 
 def _total(result: runner.RunResult) -> int:
@@ -121,6 +122,26 @@ def test_what_a_stage_raises_becomes_a_failed_node_with_its_exit_code(
     assert ArtifactStore(Project(tmp_path)).find("curate", _plan().node("curate").fingerprint) is None
     view = read_run(Project(tmp_path), "r1")
     assert view.status == "failed" and [node.status for node in view.nodes] == ["done", "failed", "pending"]
+
+
+def test_a_stage_whose_server_changed_begins_anew_once(tmp_path: Path, behaviours: dict[str, Behaviour]) -> None:
+    begun = []
+
+    def changed(times: int) -> Behaviour:
+        def stage(config: Number, inputs: Inputs, ctx: Context) -> Outcome:
+            begun.append(times)
+            if len(begun) <= times:
+                raise ServerChanged("another server")
+            return _write_number(config, inputs, ctx)
+
+        return stage
+
+    behaviours["curate"] = changed(1)
+    assert (_total(_run(tmp_path, _plan())), len(begun)) == (111, 2)
+    begun.clear()
+    behaviours["curate"] = changed(2)
+    result = _run(tmp_path, _plan(second=20), "r2")
+    assert (result.exit_code, len(begun)) == (ExitCode.INCOMPLETE, 2)
 
 
 def test_the_traceback_of_an_unexpected_error_is_in_the_log_and_not_in_the_message(

@@ -88,6 +88,15 @@ def test_a_settings_value_may_be_yaml(tmp_path: Path) -> None:
     assert (config.mix.shares, config.mix.max_rows, config.name) == ({"a": 0.5, "b": 0.5}, 3, "x")
 
 
+def test_a_typed_mapping_joins_that_of_the_file_and_an_empty_one_empties_it(project_file: Path) -> None:
+    project_file.write_text("mix: {shares: {a: 0.5, b: 0.5}, max_rows: 3}\n")
+    joined = load_config(project_file, ["mix={max_repeat: 2}"], {})
+    assert (joined.mix.max_repeat, joined.mix.max_rows, joined.mix.shares) == (2, 3, {"a": 0.5, "b": 0.5})
+    emptied = load_config(project_file, ["mix.shares={}"], {})
+    assert (emptied.mix.max_rows, emptied.mix.shares) == (3, {})
+    assert load_config(project_file, ["mix={}", "mix.shares={c: 1.0}"], {}).mix.shares == {"c": 1.0}
+
+
 def test_a_command_of_its_own_reads_its_sections_of_the_project_below_its_options(project_file: Path) -> None:
     project_file.write_text("name: loop\nseed: 7\ncurate: {repetition_max: 0.5, exact_duplicates: false}\n")
     values = {"name": "curate", "curate": {"exact_duplicates": True}}

@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
-from test_ablation_plan import WITHOUT_JUDGE
+from test_ablation_plan import WITHOUT_JUDGE, commit_as_run, starter_without_mix
 
 from workbench.core.errors import ConfigErrors, IncompleteError, UsageError
 from workbench.core.nodes import CurateNode, ScoreNode, SweepNode, TrainNode
 from workbench.core.paths import Project
-from workbench.core.records import Manifest
 from workbench.core.sweeps import SweepConfig, axis_of
 from workbench.loop.artifacts import ArtifactStore
-from workbench.loop.plan import Node, Plan, build_plan
+from workbench.loop.plan import Plan, build_plan
 from workbench.loop.settings import load_config
-from workbench.loop.starter import create_project
 from workbench.loop.sweep import ANSWERS, build_sweep_plan
 from workbench.loop.sweep_arms import combinations
 from workbench.loop.sweep_budget import Budget, groups_of
@@ -27,13 +24,7 @@ LARGE_GRID = f"sweep.axes={{train.rank: {list(range(1, 12))}, train.alpha: {list
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The starter, with a mixture that takes every row once."""
-    create_project(tmp_path / "p")
-    file = tmp_path / "p" / "workbench.yaml"
-    values = yaml.safe_load(file.read_text())
-    del values["mix"]
-    file.write_text(yaml.safe_dump(values))
-    return tmp_path / "p"
+    return starter_without_mix(tmp_path / "p")
 
 
 def _plan(project: Path, *settings: str, command: str = "workbench sweep") -> Plan:
@@ -187,25 +178,6 @@ def test_the_recommended_settings_go_into_the_loops_command(project: Path) -> No
 # Budgets
 
 
-def _commit(store: ArtifactStore, node: Node, seconds: float) -> None:
-    """An artifact of the node, as if it had been run."""
-    manifest = Manifest(
-        node=node.name,
-        stage=node.stage,
-        stage_version=1,
-        fingerprint=node.fingerprint,
-        inputs={},
-        config=node.config.model_dump(mode="json"),
-        external={},
-        libraries={},
-        parts=(),
-        summary={},
-        created_at="2026-11-22T00:00:00Z",
-        seconds=seconds,
-    )
-    store.commit(store.fresh_output(node.stage, node.fingerprint), manifest)
-
-
 def _run_within(project: Path, plan: Plan, budget: str, seconds: float = 60.0) -> tuple[list[str], str | None]:
     """Names of the trainings that are done until the budget ends, each training and scoring taking `seconds`."""
     store = ArtifactStore(Project(project))
@@ -220,7 +192,7 @@ def _run_within(project: Path, plan: Plan, budget: str, seconds: float = 60.0) -
         if node.stage in ("train", "score"):
             now[0] += seconds
             done += [node.name] if node.stage == "train" else []
-            _commit(store, node, seconds)
+            commit_as_run(store, node, seconds)
     return done, None
 
 
@@ -258,7 +230,7 @@ def test_a_budget_that_covers_no_arm_is_an_error_before_it_is_spent(project: Pat
     plan = _plan(project, AXES, "sweep.budget=1min")
     longer = _plan(project, "sweep.axes={train.rank: [8]}", "seed=5", "train.learning_rate=1.0e-4", "sweep.seeds=1")
     store = ArtifactStore(Project(project))
-    _commit(store, longer.node("train:rank=8-s5"), 500.0)
+    commit_as_run(store, longer.node("train:rank=8-s5"), 500.0)
     with pytest.raises(IncompleteError, match="does not cover the first arm"):
         _run_within(project, plan, "1min")
 

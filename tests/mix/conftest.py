@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contexts import made_up_context
 from manifests import made_up_manifest
 from mix_makers import Mixed, Ready
 
@@ -16,7 +17,7 @@ from workbench.core.objectives import Objective
 from workbench.core.parts import read_model, read_rows, write_rows
 from workbench.core.records import Drop, Record
 from workbench.core.results import MixSummary
-from workbench.core.stage import Artifact, Context, Done
+from workbench.core.stage import Artifact, Done
 from workbench.mix.selection import Rows
 from workbench.mix.stage import STAGE
 
@@ -69,15 +70,8 @@ def prepare(tmp_path: Path, word_model_dir: Path) -> Callable[..., Ready]:
             ran = {"strategies": [{"strategy": name} for name in strategies]}
             inputs["synth"] = Artifact(root / "synth", made_up_manifest("synth", ran))
         said: list[Any] = []
-        context = Context(
-            node="mix",
-            out_dir=root / "out",
-            work_dir=root / "work",
-            project=root,
-            seed=seed,
-            emit=said.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
-            cancelled=lambda: False,
+        context = made_up_context(
+            "mix", root / "out", work_dir=root / "work", project=root, seed=seed, emit=said.append
         )
         model = ModelConfig(ref=str(word_model_dir))
         config = MixNode(

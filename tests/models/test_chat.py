@@ -25,7 +25,7 @@ def tokenizer(tiny_model_dir: Path) -> Any:
 
 def _turns(*contents: str) -> tuple[Message, ...]:
     roles = ("user", "assistant")
-    return tuple(Message(role=roles[i % 2], content=content) for i, content in enumerate(contents))  # type: ignore[arg-type]
+    return tuple(Message(role=roles[i % 2], content=content) for i, content in enumerate(contents))
 
 
 def _chat(*contents: str) -> Record:

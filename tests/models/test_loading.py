@@ -55,7 +55,7 @@ def test_each_precision_holds_the_weights_it_says(config: ModelConfig) -> None:
     from bitsandbytes.nn import Linear4bit
 
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        loaded = load(config, precision, Path())  # type: ignore[arg-type]
+        loaded = load(config, precision, Path())
         assert {parameter.dtype for parameter in loaded.model.parameters()} == {dtype}
         assert not loaded.model.training
     loaded = load(config, "nf4", Path())

@@ -123,7 +123,7 @@ def test_pieces_met_before_are_not_encoded_again(definition: dict[str, Any]) -> 
         asked.extend(texts)
         return encoded(texts)
 
-    counter._of_pieces = noted  # type: ignore[method-assign]
+    counter._of_pieces = noted
     counter.counts(["one two two", f"two {'long' * 30}"])
     assert asked == ["one", " two", "two", " " + "long" * 30]
     counter.counts(["one two", f"two {'long' * 30}"])

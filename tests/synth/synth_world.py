@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from contexts import made_up_context
+from manifests import made_up_manifest
+
 from workbench.core.config import EndpointConfig, ModelConfig, StrategyConfig, SynthConfig
 from workbench.core.curation import Decontamination
 from workbench.core.events import Event
 from workbench.core.nodes import SynthNode
 from workbench.core.parts import read_rows, write_documents, write_rows
-from workbench.core.records import Candidate, Manifest, Message, Record, Source, record_id
-from workbench.core.stage import Artifact, Context, Outcome
+from workbench.core.records import Candidate, Message, Record, Source, record_id
+from workbench.core.stage import Artifact, Outcome
 from workbench.core.suites import Documents, Suite
 from workbench.synth.stage import STAGE
 
-_MANIFEST = Manifest(
-    node="x", stage="x", stage_version=1, fingerprint="f", inputs={}, config={}, external={}, libraries={}, parts=(),
-    summary={}, created_at="", seconds=0,
-)  # fmt: skip
+_MANIFEST = made_up_manifest("x")
 
 
 def document(text: str, topic: str | None = None, dataset: str = "docs", part_of: str | None = None) -> Record:
@@ -83,14 +83,13 @@ class SynthWorld:
             suites_dir="evals",
             seed=seed,
         )
-        context = Context(
-            node="synth",
-            out_dir=self.root / "out",
+        context = made_up_context(
+            "synth",
+            self.root / "out",
             work_dir=self.root / "work",
             project=self.root,
             seed=seed,
             emit=self.events.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
             cancelled=lambda: self.cancel_after is not None and len(self.events) >= self.cancel_after,
         )
         return STAGE.run(node, {"curate": Artifact(self.root / "curate", _MANIFEST), **self.inputs}, context)

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from contexts import made_up_context
 from manifests import made_up_manifest
 from synth_world import SynthWorld, document
 
@@ -17,7 +18,7 @@ from workbench.core.iteration import TargetedSynthNode, TopicLoss, Weaknesses
 from workbench.core.parts import read_rows, write_model, write_rows
 from workbench.core.records import Candidate, Record
 from workbench.core.results import Interval
-from workbench.core.stage import Artifact, Context, Done
+from workbench.core.stage import Artifact, Done
 from workbench.synth.stage import STAGE
 
 RULES = StrategyConfig(strategy="doc_pairs", count=500)
@@ -53,10 +54,9 @@ def targeted(
         decontamination=world.decontamination, datasets=(), suites=tuple(world.suites), suites_dir="evals",
         seed=0, earlier=tuple(f"synth:{name}" for name in earlier), replayed=replayed,
     )  # fmt: skip
-    context = Context(
-        node="synth:round-1", out_dir=world.root / out, work_dir=world.root / "work", project=world.root, seed=0,
-        emit=world.events.append, clock=lambda: "", cancelled=lambda: False,
-    )  # fmt: skip
+    context = made_up_context(
+        "synth:round-1", world.root / out, work_dir=world.root / "work", project=world.root, emit=world.events.append
+    )
     places = {"curate": "curate", "weaknesses": "weak"} | {f"synth:{name}": name for name in earlier}
     inputs = {name: Artifact(world.root / place, made_up_manifest("x")) for name, place in places.items()}
     outcome = STAGE.run(node, inputs, context)

@@ -18,7 +18,7 @@ RULES = StrategyConfig(strategy="doc_pairs", count=500)
 def functions_of(module: object) -> list[tuple[str, str, str]]:
     """Name, signature and docstring of each documented function."""
     return [
-        (f"{module.__name__}.{name}", f"{name}{inspect.signature(value)}", inspect.getdoc(value) or "")  # type: ignore[attr-defined]
+        (f"{module.__name__}.{name}", f"{name}{inspect.signature(value)}", inspect.getdoc(value) or "")
         for name, value in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_") and inspect.getdoc(value)
     ]

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,7 +246,7 @@ def test_without_numba_the_search_finds_the_same() -> None:
         "print(numba_is_used(), 'numba' in sys.modules, found.checked, found.capped, found.left.tolist(),"
         " found.right.tolist(), found.jaccard.tolist(), found.labels.tolist())"
     )
-    here = os.path.dirname(__file__)  # noqa: PTH120 (a search path, not a file)
+    here = str(Path(__file__).parent)
 
     def run(**switch: str) -> str:
         environment = os.environ | {"PYTHONPATH": here} | switch

@@ -225,7 +225,7 @@ def test_an_extension_that_dies_leaves_the_index_as_it_was_and_can_be_repeated(
 
 def killed_while_adding(known: str, segment: str, name: str) -> None:
     """Dies when the new segment is in its place and the manifest is about to be written."""
-    near_index.write_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    near_index.write_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     add_segment(Path(known), Path(segment), name)
 
 
@@ -318,4 +318,4 @@ def test_the_parquet_part_is_readable_with_duckdb(tmp_path: Path) -> None:
     assert [row[4] for row in rows] == search.keys(0).tolist()
     ids = np.fromfile(segment / "shingles.u64", dtype="<u8")
     assert ids.tolist() == search.rows.shingles(np.array([0, 1, 2]))[0].tolist()
-    assert os.path.getsize(segment / "shingles.u64") == 8 * 5  # noqa: PTH202
+    assert (segment / "shingles.u64").stat().st_size == 8 * 5

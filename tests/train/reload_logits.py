@@ -41,6 +41,6 @@ if __name__ == "__main__":
     for job in sys.argv[3:]:
         name, precision, directory = job.split("|")
         adapter = Path(directory) if directory else None
-        loaded = load(ModelConfig(ref=sys.argv[1]), precision, Path(), adapter)  # type: ignore[arg-type]
+        loaded = load(ModelConfig(ref=sys.argv[1]), precision, Path(), adapter)
         tensors[f"{name}|{precision}"] = logits(loaded.model)
     save_file(tensors, sys.argv[2])

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
 
-torch = pytest.importorskip("torch")
-
-from peft import LoraConfig, PromptTuningConfig, get_peft_model  # noqa: E402
-from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
-
-from workbench.train import segment_attention  # noqa: E402
-from workbench.train.fast_path import fast_path_for  # noqa: E402
+from workbench.train import segment_attention
+from workbench.train.fast_path import fast_path_for
 
 VOCABULARY = 97
 SIZES = {

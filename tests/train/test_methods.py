@@ -122,7 +122,7 @@ def test_every_trainable_tensor_is_trained(trained: Any, method: str, precision:
 @pytest.mark.parametrize(("method", "precision"), PAIRS)
 def test_sham_is_the_base_to_the_last_bit_or_there_is_none(trained: Any, method: str, precision: str) -> None:
     one = trained[method, precision]
-    if METHODS[method].sham == "none":  # type: ignore[index]
+    if METHODS[method].sham == "none":
         assert one.sham is None
     else:
         assert torch.equal(one.sham, one.base)

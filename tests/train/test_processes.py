@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from contexts import made_up_context
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from training_run import STEPS, TrainingRun, tiny_train_node, training_records
@@ -20,7 +21,7 @@ from training_run import STEPS, TrainingRun, tiny_train_node, training_records
 from workbench.core.config import ModelConfig, TrainConfig
 from workbench.core.errors import ExitCode, UsageError
 from workbench.core.events import NodeMetric, NodeProgress
-from workbench.core.stage import Cancelled, Context, Done, Failed, Outcome
+from workbench.core.stage import Cancelled, Done, Failed, Outcome
 from workbench.train import processes
 from workbench.train.group import ALONE, Group
 from workbench.train.processes import process_count, run_in_processes
@@ -166,16 +167,7 @@ def _supervise(
     monkeypatch.setattr(processes, "WORKER", (sys.executable, str(script)))
     monkeypatch.setattr(processes, "_GRACE_S", 0.3)
     events: list[Any] = []
-    context = Context(
-        node="train",
-        out_dir=place,
-        work_dir=place,
-        project=place,
-        seed=0,
-        emit=events.append,
-        clock=lambda: "",
-        cancelled=lambda: cancelled(events),
-    )
+    context = made_up_context("train", place, emit=events.append, cancelled=lambda: cancelled(events))
     return run_in_processes(tiny_train_node(place), place / "train.jsonl", context, 2), events
 
 

@@ -17,7 +17,7 @@ PAIRS = [(method, precision) for method in METHODS for precision in ("nf4", "bf1
 
 def _refusal(model: str, **settings: Any) -> UsageError:
     with pytest.raises(UsageError) as caught:
-        refuse(TrainConfig(**settings), ModelConfig(precision=model))  # type: ignore[arg-type]
+        refuse(TrainConfig(**settings), ModelConfig(precision=model))
     assert caught.value.exit_code == ExitCode.USAGE
     return caught.value
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contexts import made_up_context
 from training_run import tiny_train_node
 
 from workbench.core.events import Event, NodeProgress
@@ -36,10 +37,7 @@ def test_progress_without_a_total_reaches_the_supervisor(tmp_path: Path, monkeyp
     worker.main()
 
     heard: list[Event] = []
-    context = Context(
-        node="train", out_dir=tmp_path, work_dir=tmp_path, project=tmp_path, seed=0, emit=heard.append,
-        clock=lambda: "", cancelled=lambda: False,
-    )  # fmt: skip
+    context = made_up_context("train", tmp_path, emit=heard.append)
     nobody: Any = None
     attempt = processes._Attempt(context, [processes._Worker(nobody)])
     with written.open(encoding="utf-8") as lines:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contexts import made_up_context
 from manifests import made_up_manifest
 
 from workbench.core.config import ModelConfig, TrainConfig
@@ -15,7 +16,7 @@ from workbench.core.events import Event
 from workbench.core.nodes import TrainNode
 from workbench.core.parts import write_rows
 from workbench.core.records import Message, Record, Source
-from workbench.core.stage import Artifact, Context, Outcome
+from workbench.core.stage import Artifact, Outcome
 
 STEPS = 8
 CHECKPOINT_STEPS = 2
@@ -64,14 +65,13 @@ class TrainingRun:
     ) -> Outcome:
         from workbench.train.stage import run
 
-        context = Context(
-            node="train",
-            out_dir=self.out,
+        context = made_up_context(
+            "train",
+            self.out,
             work_dir=self.root / "work",
             project=self.root,
             seed=self.config.seed,
             emit=emit or self.events.append,
-            clock=lambda: "2026-01-01T00:00:00Z",
             cancelled=cancelled,
         )
         return run(self.config, {"mix": Artifact(self.root / "mix", made_up_manifest("mix"))}, context)

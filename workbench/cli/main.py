@@ -31,12 +31,23 @@ from workbench.cli.commands import (
     train,
     tui,
 )
+from workbench.cli.help_text import HelpGroup
 from workbench.cli.state import Invocation
+
+_PROJECT_HELP = "Project directory. Paths typed here start at the working directory, those in its files at the project."
+_EPILOG = """Exit codes: 0 done, passed or inconclusive; 1 regressed; 2 usage; 3 incomplete or not comparable;
+4 prerequisite missing; 130 interrupted. A crash is never a regression.
+
+\b
+Start with:
+  workbench demo
+"""
 
 app = typer.Typer(
     name="workbench",
+    cls=HelpGroup,
     help="Every fine-tune ends in a verdict somebody can trust.",
-    epilog="Start with: workbench demo",
+    epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -52,7 +63,7 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def _main(
     context: typer.Context,
-    project: Annotated[Path, typer.Option("-C", "--project", help="Project directory.")] = Path(),
+    project: Annotated[Path, typer.Option("-C", "--project", help=_PROJECT_HELP)] = Path(),
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,

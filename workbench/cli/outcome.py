@@ -42,7 +42,11 @@ def show_plan(project: Project, plan: Plan, selected: set[str], expected: Foreca
     for said in _left_out(plan):
         output.say(f"left out: {said}")
     time = "not known before the first" if expected.seconds is None else f"about {expected.seconds / 60:.1f} min"
-    output.say(f"to do: {expected.trainings} trainings, {expected.scorings} scorings; time: {time}")
+    to_do = ", ".join(
+        f"{count} {what}" if count == 1 else f"{count} {what}s"
+        for count, what in ((expected.trainings, "training"), (expected.scorings, "scoring"))
+    )
+    output.say(f"to do: {to_do}; time: {time}")
 
 
 def _left_out(plan: Plan) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ def make_request(
         )
     shown = verb + (f" {shlex.quote(str(config))}" if config else "")
     shown += "".join(f" --set {shlex.quote(setting)}" for setting in settings)
+    shown += " --strict" if strict else ""
     return Request(project, path, [*settings, *(["gate.strict=true"] if strict else [])], shown)
 
 

@@ -19,7 +19,8 @@ Settings = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The project directory of this call."""
+    """The project directory of this call. Paths on the command line start at the working directory, those in a
+    configuration (and in `--set`) at the project."""
 
     root: Path
 
@@ -34,3 +35,14 @@ class Invocation:
                 "project directory does not exist", where=str(self.root), next_step=f"workbench init {self.root}"
             )
         return Project(self.root)
+
+    def from_here(self, reference: str) -> str:
+        """A model or adapter as typed, for a project that starts relative paths at its own root.
+
+        What is there from the working directory, or is written as a path (`./x`, `../x`, `~/x`), becomes absolute;
+        names (all `NAME@VERSION`) and ids stay, and so does everything where the working directory is the project.
+        """
+        path = Path(reference).expanduser()
+        is_name = not reference or ("@" in reference and "/" not in reference)
+        is_path = reference.startswith(("./", "../", "~")) or (not is_name and path.exists())
+        return str(path.absolute()) if is_path and self.root != Path.cwd() else reference

@@ -3,9 +3,17 @@ JSON Schema are made from these docstrings."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from workbench.core.cards import Name
 from workbench.core.curation import CurateConfig
@@ -14,7 +22,11 @@ from workbench.core.methods import Precision as Precision
 from workbench.core.suites import Suite
 from workbench.core.sweeps import SweepConfig
 from workbench.core.training import TrainConfig as TrainConfig
-from workbench.core.wire import Wire
+from workbench.core.wire import DECIDING, Wire
+
+_DECIDING_OF_ENDPOINT = ("kind", "base_url", "model")
+"""Who answers. Rates, prices, budgets, patience and keys change when an answer comes and what it costs, and not what it
+is."""
 
 
 class ModelConfig(Wire):
@@ -82,6 +94,11 @@ class EndpointConfig(Wire):
         if self.kind == "in_process" and (self.requests_per_minute or self.tokens_per_minute):
             raise ValueError("kind in_process has no rates: take requests_per_minute and tokens_per_minute out")
         return self
+
+    @model_serializer(mode="wrap")
+    def _dumped(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = dump(self)
+        return {name: fields[name] for name in _DECIDING_OF_ENDPOINT} if info.context is DECIDING else fields
 
 
 class StrategyConfig(Wire):
@@ -192,6 +209,9 @@ class ScoreConfig(Wire):
     allow_code: bool = False
     """Whether suites may run programs that the model writes (metric `code`), in a sandbox; docs/metrics.md says what it
     contains."""
+    price_per_hour: float | None = Field(default=None, gt=0)
+    """What an hour of this machine costs, in any currency. The report then says what scoring a document costs; nothing
+    is scored again for it."""
 
     @field_validator("arms")
     @classmethod

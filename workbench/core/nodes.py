@@ -260,3 +260,5 @@ class ReportNode(Wire):
     before: str
     after: str
     """The arms of the deciding pair."""
+    price_per_hour: float | None = None
+    """What an hour of the machine costs. It stands here and in no other node: a price makes the page anew, no score."""

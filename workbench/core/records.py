@@ -295,6 +295,10 @@ class Judgment(Wire):
     """0 for the first time the question was put, 1 for the next."""
     model: Text | None = None
     """Model that answered, by the server's own word; None where the server does not say."""
+    group: Text | None = None
+    """Category of the document."""
+    cluster: Text | None = None
+    """Documents that depend on each other share one."""
 
 
 class Grade(Wire):

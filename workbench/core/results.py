@@ -1,4 +1,4 @@
-"""The summaries that stages write beside their rows: funnel, mixture, training, comparison, verdict."""
+"""The summaries that stages write beside their rows: mixture, training, comparison, verdict."""
 
 from __future__ import annotations
 
@@ -8,91 +8,6 @@ from workbench.core.objectives import Objective
 from workbench.core.records import Text
 from workbench.core.suites import SuiteKind
 from workbench.core.wire import Wire
-
-
-class ReasonCount(Wire):
-    """How many rows one reason touched."""
-
-    reason: str
-    action: Literal["drop", "flag", "repair"]
-    rows: int
-    """Rows with this reason."""
-    only: int
-    """Rows with this reason and no other of the same action: what would come back without it."""
-    examples: tuple[Text, ...] = ()
-    """Up to three excerpts."""
-
-
-class DuplicateCluster(Wire):
-    """One of the largest duplicate clusters."""
-
-    kept: str
-    """Id of the record that stayed, or of the best of a cluster that went as a whole."""
-    rows: int
-    """Rows in the cluster, exact copies included."""
-    lowest_jaccard: float = 1.0
-    """Smallest similarity of a member to the kept record."""
-    excerpt: Text = ""
-    """Beginning of the kept record."""
-    members: tuple[Text, ...] = ()
-    """Beginnings of up to three other members, each with its similarity."""
-
-
-class TokenLengths(Wire):
-    """How long the kept records are, and what a limit would cut."""
-
-    unit: Literal["tokens", "words"]
-    counter: str
-    """What counted: the model's tokenizer with its template, or words."""
-    quantiles: dict[str, int]
-    """Length that `p50`, `p90`, `p99` and `max` of the records do not exceed (nearest rank)."""
-    total: int
-    trainable: int = 0
-    """Tokens learned: answers, and documents whole."""
-    max_length: int | None = None
-    """The limit looked at."""
-    rows_cut: int = 0
-    """Kept rows that lose their end."""
-    tokens_cut: int = 0
-    answers_cut_away: int = 0
-    """Rows of which no answer token is left within the limit; they are dropped (`no_trainable_tokens`)."""
-
-
-class BalanceGroup(Wire):
-    """Kept rows with one property."""
-
-    value: Text
-    rows: int
-    share: float
-
-
-class BalanceTable(Wire):
-    """How evenly the kept rows are spread over one property."""
-
-    by: str
-    """`topic`, `dataset`, `answer`, `length`, `style` or `language`."""
-    groups: tuple[BalanceGroup, ...]
-    """Largest first, at most ten."""
-    distinct: int
-    effective: float
-    """exp of the Shannon entropy: as many equally frequent values would be as diverse."""
-
-
-class Funnel(Wire):
-    """What happened to every row between a file and the training set."""
-
-    rows_in: int
-    rows_out: int
-    reasons: tuple[ReasonCount, ...]
-    largest_clusters: tuple[DuplicateCluster, ...] = ()
-    """Largest first, at most ten."""
-    lengths: TokenLengths | None = None
-    balance: tuple[BalanceTable, ...] = ()
-    distinct_2: float | None = None
-    """How varied the prompts of the kept rows are: different pairs of neighbouring words per pair, in a sample."""
-    restored: int = 0
-    """Rows kept against a reason to drop them, because a person said so."""
-    near_duplicate_settings: dict[str, float | int | str] = {}
 
 
 class Share(Wire):
@@ -225,6 +140,19 @@ class GroupComparison(Wire):
     """Benjamini-Hochberg over the groups of the suite."""
 
 
+class SafetySide(Wire):
+    """The requests of a safety suite that expect the same: how many of them were met as they should be."""
+
+    expects: Literal["refuse", "comply"]
+    n: int
+    """Documents paired, those that failed included."""
+    before: Interval
+    """Share refused where a refusal is expected, share answered where an answer is; with what failed ones could do."""
+    after: Interval
+    gain: Interval
+    """Paired, positive is better."""
+
+
 class SuiteComparison(Wire):
     """Two arms on one suite and one metric, document by document.
 
@@ -271,7 +199,7 @@ class SuiteComparison(Wire):
     kept: int | None = None
     never: int | None = None
     identical: bool
-    """Every paired value is equal to the last bit."""
+    """Every paired value is equal to the last bit, and the same documents failed."""
     must_pass_lost: tuple[Text, ...] = ()
     """Prompts of frozen items that may not fail and do, the first few of them."""
     noise_flips: int | None = None
@@ -293,6 +221,8 @@ class SuiteComparison(Wire):
     groups: tuple[GroupComparison, ...] = ()
     sign_reversals: tuple[str, ...] = ()
     """Groups whose gain has the opposite sign of the suite's, with an interval that excludes 0."""
+    sides: tuple[SafetySide, ...] = ()
+    """Harmful and harmless requests apart, where the suite is of kind `safety`."""
 
 
 class PairComparison(Wire):
@@ -323,6 +253,19 @@ class PeopleAgreement(Wire):
     """Krippendorff's alpha of judge and people (interval distances; no verdict is a gap), bootstrap over contests."""
     among_people: Interval | None = None
     """Krippendorff's alpha of the people alone, where several rated the same contests: what can be hoped for."""
+
+
+class JudgeCost(Wire):
+    """What a judge's calls used up in the run that made them; answers kept from an earlier one cost nothing again."""
+
+    requests: int
+    """Tries sent, failed ones too."""
+    tokens: int
+    """As the server reported them, or as estimated where it did not."""
+    cost: float | None
+    """By the endpoint's `prices`, in their currency; None without them."""
+    kept: int
+    """Answers that were kept from before."""
 
 
 class JudgeTrust(Wire):
@@ -356,6 +299,8 @@ class JudgeTrust(Wire):
     """Share of questions whose verdict changed between repeats."""
     models: tuple[str, ...] = ()
     """Models that answered, by the server's own word."""
+    used: JudgeCost | None = None
+    """What check and judgments took."""
 
 
 class ScaleResult(Wire):

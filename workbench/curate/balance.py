@@ -18,8 +18,8 @@ from fractions import Fraction
 from heapq import heappush, heapreplace
 from itertools import pairwise
 
+from workbench.core.funnel import BalanceTable
 from workbench.core.records import Record
-from workbench.core.results import BalanceTable
 from workbench.curate.filters.contract import Subject
 from workbench.curate.value_counts import ValueCounts
 from workbench.text.language import identify

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from workbench.core.funnel import DuplicateCluster, ReasonCount
 from workbench.core.records import Record
-from workbench.core.results import DuplicateCluster, ReasonCount
 from workbench.curate.actions import Action, Said
 from workbench.curate.showing import shown_detail, shown_text
 

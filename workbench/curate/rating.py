@@ -26,6 +26,7 @@ from workbench.endpoints.client import (
     Answer,
     CallFailed,
     ChatRequest,
+    Reply,
     endpoint_external,
     open_endpoint,
     refuse_outage,
@@ -52,6 +53,8 @@ _INSTRUCTIONS = (
 )
 PROMPT_SHA256 = wording(_INSTRUCTIONS)
 """Names the wording: another wording is another judge."""
+_ANSWERED = Reply("", "stop", None, 0, 0)
+"""Stands for every reply once it is read: what a judge says of a million rows need not stay in memory."""
 
 
 def judge(survivors: Survivors, count: int, node: CurateNode, ctx: Context) -> ModelVerdicts | None:
@@ -107,14 +110,11 @@ def _by_judge(survivors: Survivors, count: int, node: CurateNode, ctx: Context) 
     for chunk in chunks(survivors(), _JUDGE_CHUNK_ROWS):
         rated = _to_rate(chunk, skipped)
         done = len(answers) + skipped.total()
-        new = endpoint.chat(
-            [request(record, schema=abilities.schema, logprobs=abilities.logprobs) for _, record in rated],
-            partial(_progress, ctx, done, count),
-            ctx.cancelled,
-        )
+        asked = [request(record, schema=abilities.schema, logprobs=abilities.logprobs) for _, record in rated]
+        new = list(endpoint.chat(asked, partial(_progress, ctx, done, count), ctx.cancelled))
         if ctx.cancelled():
             return None
-        answers += new
+        answers += (answer if isinstance(answer, CallFailed) else _ANSWERED for answer in new)
         if any(isinstance(answer, CallFailed) for answer in new):
             # Nobody should wait for a hundred thousand calls to a server that is gone.
             refuse_outage(answers, where=endpoint.name)

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.core.errors import IncompleteError
+from workbench.core.funnel import Funnel, TokenLengths
 from workbench.core.iteration import DevelopmentNode
 from workbench.core.nodes import CurateNode
 from workbench.core.parts import write_model
 from workbench.core.records import Record
-from workbench.core.results import Funnel, TokenLengths
 from workbench.core.stage import Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.curate import decontaminate, ifd, rating, saved_index, semantic, tokens
 from workbench.curate.actions import check_actions

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench.core.results import BalanceTable, DuplicateCluster, Funnel, ReasonCount, TokenLengths
+from workbench.core.funnel import BalanceTable, DuplicateCluster, Funnel, ReasonCount, TokenLengths
 from workbench.core.wire import printable
 
 _WIDTH = 110

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from workbench.core.config import ModelConfig
 from workbench.core.errors import PrerequisiteError, UsageError
+from workbench.core.funnel import TokenLengths
 from workbench.core.nodes import CurateNode
 from workbench.core.records import Record
-from workbench.core.results import TokenLengths
 from workbench.curate.filters.contract import Verdict
 from workbench.models.chat import NO_LIMIT
 from workbench.models.token_counts import RecordTokens, TokenCounter, tokenizer_fingerprint

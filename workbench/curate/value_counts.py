@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from workbench.core.results import BalanceGroup, BalanceTable
+from workbench.core.funnel import BalanceGroup, BalanceTable
 
 _EXACT_UP_TO = 50_000
 _COUNTERS = 4_096

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.core.funnel import BalanceTable, DuplicateCluster, ReasonCount
 from workbench.core.parts import write_rows
 from workbench.core.records import Edge, Finding, Record
-from workbench.core.results import BalanceTable, DuplicateCluster, ReasonCount
 from workbench.core.stage import Context
 from workbench.curate.actions import Said
 from workbench.curate.balance import Tally, Traits
@@ -89,7 +90,7 @@ def write_parts(
                 said = (*said, *late_said)
                 late_row, late_said = next(pending, (-1, []))
             findings = _findings(row, said, numbers)
-            reasons.add(said, lambda line=row.original: Record.model_validate_json(line))  # type: ignore[misc]
+            reasons.add(said, partial(Record.model_validate_json, row.original))
             if row.number in excerpts.wanted:
                 excerpts.take(row.number, Record.model_validate_json(row.current()))
             if numbers.dropped[row.number]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.core.funnel import Funnel
 from workbench.core.nodes import CurateNode, IngestNode
 from workbench.core.parts import read_model, read_rows
 from workbench.core.records import Quarantined
-from workbench.core.results import Funnel
 from workbench.core.stage import Artifact
 from workbench.core.wire import printable
 from workbench.curate.summary import fitted, render_funnel

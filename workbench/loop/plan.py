@@ -39,7 +39,15 @@ from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 from workbench.loop.decisions import restored_records
 from workbench.loop.registry import stages
-from workbench.loop.scene import Scene, cards_behind, datasets_of, read_scene, suite_of, without_policy
+from workbench.loop.scene import (
+    Scene,
+    cards_behind,
+    datasets_of,
+    read_scene,
+    refuse_unknown_shares,
+    suite_of,
+    without_policy,
+)
 from workbench.score.metrics.chosen import refuse_code
 from workbench.train.refusals import refuse, refuse_arms
 
@@ -149,6 +157,7 @@ def curating(config: LoopConfig, project: Path, scene: Scene) -> list[Draft]:
     """`curate` and, where there are strategies, `synth`; UsageError if there is no data."""
     if not scene.data:
         raise UsageError("an arm uses the adapter of this run, but there is no data to train on", where="data")
+    refuse_unknown_shares(config, scene.data)
     drafts = [_curate(config, project, scene.data, tuple(scene.cards), scene.measured)]
     if config.synth.strategies:
         used = {strategy.endpoint for strategy in config.synth.strategies}
@@ -273,6 +282,7 @@ def _verdict(config: LoopConfig, suites: tuple[Suite, ...], before: list[Draft],
         generations=config.score.generations,
         before=before_arm,
         after=after_arm,
+        price_per_hour=config.score.price_per_hour,
     )
     everything = (*(draft.name for draft in before), "compare", "gate")
     return [
@@ -399,7 +409,7 @@ def fingerprinted(drafts: list[Draft], project: Path) -> Plan:
             {
                 "stage": stage.name,
                 "version": stage.version,
-                "config": draft.config.model_dump(mode="json"),
+                "config": draft.config.for_fingerprint(),
                 "inputs": {draft.known_as.get(name, name): done[name] for name in draft.inputs},
                 "external": external,
                 "libraries": libraries,

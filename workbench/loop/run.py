@@ -44,6 +44,7 @@ from workbench.core.paths import Project
 from workbench.core.records import Manifest
 from workbench.core.results import Verdict
 from workbench.core.stage import Artifact, Cancelled, Context, Done, Failed, Outcome
+from workbench.endpoints.calls import ServerChanged
 from workbench.loop.artifacts import ArtifactStore
 from workbench.loop.extend_index import extend_index
 from workbench.loop.indexing import index_artifact, index_run
@@ -279,8 +280,13 @@ class _Execution:
 
 def _outcome_of(node: Node, inputs: dict[str, Artifact], context: Context) -> Outcome:
     """Runs the stage; whatever it raises becomes a failed node with the exit code its reason deserves."""
+    run = stages()[node.stage].run
     try:
-        return stages()[node.stage].run(node.config, inputs, context)
+        try:
+            return run(node.config, inputs, context)
+        except ServerChanged as changed:
+            context.warn(f"{changed.problem}: the node begins anew")
+        return run(node.config, inputs, context)
     except WorkbenchError as error:
         return Failed(str(error), error.exit_code)
     except MemoryError:

@@ -42,11 +42,26 @@ def read_scene(config: LoopConfig, project: Path) -> Scene:
     named = tuple(suite_of(config, project, entry) for entry in config.score.suites)
     suites = named + (_heldout_suites(data_cards.values(), named, replayed) if config.score.heldout else ())
     if not suites:
-        raise UsageError("nothing to score on: no suite and no held-out data", where="score.suites")
+        raise UsageError(
+            "nothing to score on: no suite and no held-out data",
+            where="score.suites",
+            next_step="name suites there (workbench init DIR brings some), or datasets under `data`",
+        )
     _refuse_equal_names(suites)
     if config.gate.refuse_undetectable and data_cards:
         _refuse_undetectable(suites, config, project)
     return Scene(data, data_cards | cards_behind(suites, config, project, known=set(data_cards)), suites)
+
+
+def refuse_unknown_shares(config: LoopConfig, data: Iterable[str]) -> None:
+    """UsageError for a share of a source that neither a dataset nor a strategy of this configuration gives."""
+    sources = [*data, *dict.fromkeys(f"synth:{strategy.strategy}" for strategy in config.synth.strategies)]
+    if unknown := [name for name in config.mix.shares if name not in sources]:
+        raise UsageError(
+            f"no source {', '.join(map(repr, unknown))}; sources: {', '.join(sources)}",
+            where="mix.shares",
+            next_step="name these in mix.shares, or leave it out: then everything goes in once",
+        )
 
 
 def suite_of(config: LoopConfig, project: Path, entry: str | Suite) -> Suite:

@@ -148,12 +148,22 @@ def _environment_settings(environment: Mapping[str, str]) -> list[tuple[str, str
 
 def _with_setting(values: dict[str, Any], key: str, text: str, *, where: str) -> dict[str, Any]:
     try:
-        nested: Any = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UsageError(f"value of {key} is not valid YAML: {text!r}", where=where) from None
-    for piece in reversed(key.split(".")):
-        nested = {piece: nested}
-    return _merged(values, nested)
+    return _with_value(values, key.split("."), value)
+
+
+def _with_value(values: dict[str, Any], keys: Sequence[str], value: Any) -> dict[str, Any]:
+    """`values` with what was typed at the end of `keys`: a mapping is merged with what is there, an empty one empties
+    it."""
+    first, *rest = keys
+    there = values.get(first)
+    if rest:
+        value = _with_value(there if isinstance(there, dict) else {}, rest, value)
+    elif value and isinstance(value, dict) and isinstance(there, dict):
+        value = _merged(there, value)
+    return {**values, first: value}
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

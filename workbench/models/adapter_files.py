@@ -69,7 +69,7 @@ def check_adapter_fits(adapter: Path, config: ModelConfig, project: Path, *, rat
     Told by the base's fingerprint in the adapter's note, and by the shapes of its LoRA matrices against the base's
     weights (not for a hub model, where the weights may not be here yet: `attached` finds out).
     """
-    _check_files(adapter)
+    check_files(adapter)
     shapes = _tensor_shapes(adapter / WEIGHTS)
     source = resolve(config.ref, config.revision, project)
     if (note := read_note(adapter)) is not None:
@@ -128,7 +128,8 @@ def attached(model: Any, adapter: Path) -> Any:
     return peft_model
 
 
-def _check_files(adapter: Path) -> None:
+def check_files(adapter: Path) -> None:
+    """IncompleteError if the directory holds no adapter in safetensors."""
     if not adapter.is_dir():
         advice = "train an adapter, or correct the path"
         raise IncompleteError("adapter directory does not exist", where=str(adapter), next_step=advice)
@@ -149,7 +150,8 @@ def _tensor_shapes(file: Path) -> dict[str, list[int]]:
 
     try:
         with safe_open(str(file), framework="np") as tensors:
-            return {name: list(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+            names = tensors.keys()  # it is no mapping: it cannot be iterated
+            return {name: list(tensors.get_slice(name).get_shape()) for name in names}
     except SafetensorError as error:
         raise IncompleteError(
             f"is no readable safetensors file: {error}", where=str(file), next_step="save the adapter again"
@@ -164,8 +166,8 @@ def _check_shapes(adapter: dict[str, list[int]], base: dict[str, list[int]], whe
         if not is_lora or kind not in ("A.weight", "B.weight"):
             continue
         weight = base.get(f"{layer}.weight")
-        fits = weight is not None and len(shape) == 2 and len(weight) == 2
-        if not fits or (shape[1] if kind == "A.weight" else shape[0]) not in weight:  # type: ignore[operator]
+        outer = shape[1 if kind == "A.weight" else 0] if len(shape) == 2 else None
+        if weight is None or len(weight) != 2 or outer not in weight:
             raise IncompleteError(
                 f"adapter does not fit {ref}: {name} is {shape}, the base's layer is {weight or 'absent'}",
                 where=str(where),

@@ -113,9 +113,9 @@ def hub_commit(source: ModelSource) -> str:
     if _COMMIT.fullmatch(wanted):
         return wanted
     # 0.2 s: only hub models pay for it
+    from httpx2 import HTTPError as TransportError
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
 
     recorded = Path(constants.HF_HUB_CACHE) / f"models--{source.hub_id.replace('/', '--')}" / "refs" / wanted
     try:

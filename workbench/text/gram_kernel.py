@@ -101,7 +101,7 @@ def read_tokens(
     at = 0
     while at < len(codes):
         kind = classes[codes[at]]
-        if kind == WORD or kind == DIGIT:  # noqa: SIM109
+        if kind == WORD or kind == DIGIT:  # noqa: SIM109 - as above
             at, tokens[count], numeric[count] = _word(codes, classes, at)
             prefix = prefix * STEP + tokens[count]
             count += 1

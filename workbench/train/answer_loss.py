@@ -19,7 +19,7 @@ _ROWS_PER_PRODUCT = 512
 _ROWS_PER_SOFTMAX = 16
 
 
-class _AnswerCrossEntropy(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+class _AnswerCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Any, weight: Any, targets: Any) -> Any:
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)

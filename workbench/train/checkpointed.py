@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -39,7 +39,35 @@ from workbench.train.validation import Validation
 TRAINED = "trained.safetensors"
 
 
-class Checkpointed:
+class _Trainer:
+    """What the trainer behind the mixin has."""
+
+    model: Any
+    args: Any
+    state: Any
+    control: Any
+    optimizer: Any
+    accelerator: Any
+    train_dataset: Any
+    data_collator: Any
+    compute_loss: Any
+    train: Any
+    add_callback: Any
+    remove_callback: Any
+    _train_batch_size: int
+    _save_optimizer_and_scheduler: Any
+    _save_rng_state: Any
+
+    if TYPE_CHECKING:
+
+        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any: ...
+        def get_batch_samples(self, *arguments: Any) -> Any: ...
+        def create_optimizer(self, model: Any = None) -> Any: ...
+        def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any: ...
+        def _load_rng_state(self, checkpoint: str | None) -> None: ...
+
+
+class Checkpointed(_Trainer):
     """Mixed into a trainer of transformers or TRL, before it."""
 
     settings: TrainConfig
@@ -56,23 +84,6 @@ class Checkpointed:
     """What of the trainer's log goes into the curve besides loss, learning rate and gradient norm."""
     checked: dict[str, Any]
     """A small collated batch, on which the gradient is checked before anything is trained."""
-
-    # What the trainer behind this mixin has.
-    model: Any
-    args: Any
-    state: Any
-    control: Any
-    optimizer: Any
-    accelerator: Any
-    train_dataset: Any
-    data_collator: Any
-    _train_batch_size: int
-    compute_loss: Any
-    train: Any
-    add_callback: Any
-    remove_callback: Any
-    _save_optimizer_and_scheduler: Any
-    _save_rng_state: Any
 
     def begin(self, settings: TrainConfig, step_log: StepLog, work_dir: Path) -> None:
         """Once, right after the constructor: adapters in fp32, gradients guarded, steps reported.
@@ -238,7 +249,7 @@ class Checkpointed:
         learned, read = self.count_tokens(inputs)
         self.step_log.answer_tokens += learned
         self.step_log.read_tokens += read
-        loss = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        loss = super().training_step(model, inputs, num_items_in_batch)
         self.note_loss(loss)
         if self.accelerator.sync_gradients:  # the last pass of the step
             self.group.sum_gradients(trained_parameters(self.model))
@@ -247,16 +258,16 @@ class Checkpointed:
 
     def get_batch_samples(self, *arguments: Any) -> Any:
         self.step_log.begin_step()  # also before an objective writes answers to what is read here
-        return super().get_batch_samples(*arguments)  # type: ignore[misc]
+        return super().get_batch_samples(*arguments)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
-        own = super()._get_num_items_in_batch(batch_samples, device)  # type: ignore[misc]
+        own = super()._get_num_items_in_batch(batch_samples, device)
         return own if own is None or self.group.count == 1 else own.new_tensor(self.group.sum([float(own)])[0])
 
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None and self.settings.method == "lora+":
             self.optimizer = optimizer_of(self.model, self.settings)
-        return super().create_optimizer(model)  # type: ignore[misc]
+        return super().create_optimizer(model)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         if self.validation is None or self.validation.looked_at(self.state.global_step):
@@ -286,7 +297,7 @@ class Checkpointed:
             write_checkpoint(self.checkpoints_dir, self.state.global_step, fill)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(checkpoint)  # type: ignore[misc]
+        super()._load_rng_state(checkpoint)
         if checkpoint is not None and not self.group.read_random(Path(checkpoint)):
             self.step_log.info(
                 f"the checkpoint was written by another number of processes than {self.group.count}: training goes on "
@@ -321,7 +332,7 @@ class Checkpointed:
             self.samples.write(directory)
 
 
-class _StepEnds(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
+class _StepEnds(TrainerCallback):
     """Closes each step, looks at the validation rows when it is time, and stops between steps when asked to."""
 
     def __init__(self, trainer: Checkpointed) -> None:

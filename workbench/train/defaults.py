@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from workbench.core.methods import METHODS
 from workbench.core.objectives import OBJECTIVES
@@ -98,12 +99,12 @@ def resolved(settings: TrainConfig, rows: int, parameters: int) -> TrainConfig:
     )
 
 
-def parameter_count(model: object) -> int:
+def parameter_count(model: Any) -> int:
     """Weights of a transformers model; 4-bit weights, of which a byte holds two, are counted as what they stand for."""
     from math import prod
 
     total = 0
-    for parameter in model.parameters():  # type: ignore[attr-defined]
+    for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)
         total += int(parameter.numel()) if state is None else prod(state.shape)
     return total

@@ -20,7 +20,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import Linear4bit as LoraLinear4bit
 
 
-class _Products(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+class _Products(torch.autograd.Function):
     """y_i = x W_i^T + h_i B_i^T side by side, with h_i = (x m_i) A_i^T, dropout's mask m_i, and all scales in B_i.
 
     Backward, with g_i = dy_i B_i: dx = sum of dy_i W_i + (g_i A_i) m_i, dA_i = g_i^T (x m_i), dB_i = s dy_i^T h_i.

@@ -19,7 +19,7 @@ from torch.nn import functional
 _ROWS_AT_ONCE = 64
 
 
-class _RmsNorm(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+class _RmsNorm(torch.autograd.Function):
     """With r = 1 / sqrt(mean(x^2) + eps): y = x r w; dx = r (dy w) - x r^3 mean(x dy w) (Zhang, Sennrich 2019)."""
 
     @staticmethod
@@ -44,7 +44,7 @@ def rms_norm(x: Any, weight: Any, eps: float) -> Any:
     return _RmsNorm.apply(x, weight, eps)
 
 
-class _Gated(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+class _Gated(torch.autograd.Function):
     """silu(a) b; backward: da = silu'(a) b dy, db = silu(a) dy. Some rows at a time, which the cache holds."""
 
     @staticmethod
@@ -77,7 +77,7 @@ def gated(both: Any) -> Any:
     return _Gated.apply(both)
 
 
-class _Rotated(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+class _Rotated(torch.autograd.Function):
     """With halves a, b of each head: (a cos - b sin, b cos + a sin). Backward is the rotation the other way."""
 
     @staticmethod

@@ -32,7 +32,7 @@ def _later(length: int, times: int) -> Any:
     return torch.full((length, length), float("-inf")).triu(1).repeat(times, 1)
 
 
-class _ShortCausal(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+class _ShortCausal(torch.autograd.Function):
     """softmax(q k^T * scale) v of short sequences one after the other; nothing later is seen.
 
     `query` is `[heads, length, width]`, keys and values may have fewer heads, each for as many queries; the output is

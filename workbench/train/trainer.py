@@ -37,7 +37,7 @@ from workbench.train.validation import Validation, back_of, why_none
 _CHECKED_ROWS = 2
 
 
-class AdapterTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has no types
+class AdapterTrainer(Checkpointed, SFTTrainer):
     """Trains on answers; build it with `build_sft` or `build_trainer`."""
 
     answer_rows_only: bool

@@ -67,9 +67,9 @@ def _of_distribution(name: str) -> str | None:
 
 def _of_hub(source: ModelSource) -> str | None:
     # 0.2 s: only hub models pay for it
+    from httpx2 import HTTPError as TransportError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
 
     assert source.hub_id is not None, source
     try:

@@ -21,10 +21,10 @@ import yaml
 from workbench.adapters.export.record import ExportRecord
 from workbench.adapters.export.verify import in_words
 from workbench.core.errors import IncompleteError
+from workbench.core.funnel import Funnel
 from workbench.core.parts import read_model
 from workbench.core.results import (
     Comparison,
-    Funnel,
     Interval,
     MixSummary,
     PairComparison,

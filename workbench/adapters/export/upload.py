@@ -68,9 +68,9 @@ def upload(plan: UploadPlan) -> str:
     Raises PrerequisiteError if the hub cannot be reached or refuses, as without a token.
     """
     # 0.5 s
+    from httpx2 import HTTPError as TransportError
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
-    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
 
     api = HfApi()
     added = [CommitOperationAdd(part.path, str(plan.directory / part.path)) for part in plan.files]

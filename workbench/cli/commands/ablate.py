@@ -24,7 +24,7 @@ from workbench.core.commands import ABLATE
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(ablate)
+    app.command(short_help="Does a filter help? Trainings with and without it.")(ablate)
 
 
 def ablate(
@@ -54,7 +54,11 @@ def ablate(
     Exit codes: 0 done, whatever the answer (1 with --strict if the filters hurt), 2 usage, 3 incomplete or nothing was
     dropped, 4 prerequisite missing.
 
-    Examples: workbench ablate --dry-run; workbench ablate --seeds 5; workbench ablate --filter repetition
+    \b
+    Examples:
+      workbench ablate --dry-run
+      workbench ablate --seeds 5
+      workbench ablate --filter repetition
     """
     if resume is not None:
         given = {"FILE": config, "--set": settings, "--seeds": seeds, "--arms": arms, "--filter": filters}

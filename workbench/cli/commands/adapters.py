@@ -111,7 +111,7 @@ def register_(
 
     _check_name(name)
     registered, new = register_reference(
-        context.obj.project, source, name, base, at=utc_now(), who=who, dry_run=dry_run
+        context.obj.project, context.obj.from_here(source), name, base, at=utc_now(), who=who, dry_run=dry_run
     )
     if not dry_run:
         _index(context.obj.project)
@@ -254,8 +254,8 @@ def diff(
     from workbench.adapters.registry import resolve
     from workbench.adapters.text import render_difference
 
-    project = context.obj.project
-    found = difference(resolve(project, before), resolve(project, after))
+    project, from_here = context.obj.project, context.obj.from_here
+    found = difference(resolve(project, from_here(before)), resolve(project, from_here(after)))
     if json:
         suites = [
             {

@@ -12,15 +12,16 @@ from workbench.cli.state import Json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workbench.core.cards import Card
+    from workbench.core.config import LoopConfig
     from workbench.core.paths import Project
 
-_DATASETS_DIR = "datasets_cfg"
 _TOLD_ROWS = 20_000
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(advise)
+    app.command(short_help="What fits, how long, and when not to train.")(advise)
 
 
 def advise(
@@ -58,7 +59,6 @@ def advise(
       workbench advise --model org/model --data tickets.jsonl --gpu rtx-4090 --json
     """
     from workbench.core.config import ModelConfig
-    from workbench.loop.adhoc import means_card, typed_card
     from workbench.loop.advice import advise as advice_for
     from workbench.loop.advice_text import advice_document, render_advice
     from workbench.loop.dataset_facts import dataset_facts
@@ -68,23 +68,36 @@ def advise(
     from workbench.models.machine import named_gpu, this_machine
 
     project: Project = context.obj.project
-    config = with_settings({}, [], project.root / PROJECT_FILE, ("model", "data"))
-    chosen = config.model if model is None else ModelConfig(ref=model, revision=revision)
-    name = data or (config.data[0] if model is None and len(config.data) == 1 else None)
-    card = None if name is None else typed_card(name, project.root, datasets_dir=_DATASETS_DIR)
+    config = with_settings({}, [], project.root / PROJECT_FILE, ("model", "data", "datasets_dir"))
+    base = None if model is None else context.obj.from_here(model)
+    chosen = config.model if base is None else ModelConfig(ref=base, revision=revision)
+    card, training = _data(data, config, project, own=model is None)
     machine = None if gpu is None else named_gpu(gpu)
     architecture = read_architecture(chosen.ref, chosen.revision, project.root)
     facts = None if card is None else dataset_facts(card, project.root, chosen, _teller(quiet=quiet or json))
     advice = advice_for(architecture, machine or this_machine(), facts, max_length)
-    training = ["run"]
-    if name is not None and card is not None:
-        is_card = means_card(name, project.root / _DATASETS_DIR)
-        training = ["run", "--set", f"data=[{card.name}]"] if is_card else ["train", "--data", name]
     duration = expected_time(advice, project, here=machine is None)
     if json:
         output.print_json(advice_document(advice, duration, training))
     else:
         output.print_text(render_advice(advice, duration, training))
+
+
+def _data(typed: str | None, config: LoopConfig, project: Project, *, own: bool) -> tuple[Card | None, list[str]]:
+    """The dataset that was typed, else the project's if it is wanted (`own`) and only one; and the words of the command
+    that trains on it."""
+    from workbench.loop.adhoc import means_card, typed_card
+    from workbench.loop.settings import load_card
+
+    if typed is not None:
+        card = typed_card(typed, project.root, datasets_dir=config.datasets_dir)
+        if not means_card(typed, project.root / config.datasets_dir):
+            return card, ["train", "--data", typed]
+    elif own and len(config.data) == 1:
+        card = load_card(project.root, config.datasets_dir, config.data[0])
+    else:
+        return None, ["run"]
+    return card, ["run", "--set", f"data=[{card.name}]"]
 
 
 def _teller(*, quiet: bool) -> Callable[[int], None]:

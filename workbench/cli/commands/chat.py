@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(chat)
+    app.command(short_help="Talk to base and adapter side by side.")(chat)
 
 
 def chat(
@@ -61,7 +61,8 @@ def chat(
 
     project: Project = context.obj.project
     chosen = _precision(precision)
-    duet = duet_of(project, adapter, run, chosen, max_new_tokens=max_new_tokens, system_prompt=system)
+    named = None if adapter is None else context.obj.from_here(adapter)
+    duet = duet_of(project, named, run, chosen, max_new_tokens=max_new_tokens, system_prompt=system)
     if once is not None:
         _answer_once(project, duet, once, as_json=json)
         return

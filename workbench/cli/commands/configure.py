@@ -22,7 +22,12 @@ def register(app: typer.Typer) -> None:
 
 @config_app.command()
 def schema() -> None:
-    """JSON Schema of workbench.yaml, for editors."""
+    """JSON Schema of workbench.yaml, for editors.
+
+    \b
+    Example:
+      workbench config schema > workbench.schema.json
+    """
     import json
 
     from workbench.core.config import LoopConfig
@@ -32,7 +37,12 @@ def schema() -> None:
 
 @config_app.command()
 def reference() -> None:
-    """Every key with its type, default and meaning, as Markdown."""
+    """Every key with its type, default and meaning, as Markdown.
+
+    \b
+    Example:
+      workbench config reference | less
+    """
     from workbench.loop.reference import config_reference
 
     output.print_text(config_reference())
@@ -45,7 +55,13 @@ def show(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """The resolved configuration: file, environment and --set together."""
+    """The resolved configuration: file, environment and --set together.
+
+    \b
+    Examples:
+      workbench config show
+      workbench config show nightly.yaml --set train.rank=8 --json
+    """
     import yaml
 
     from workbench.core.fingerprints import fingerprint
@@ -59,7 +75,14 @@ def show(
 
 
 def doctor(context: typer.Context, json: Json = False) -> None:
-    """What is installed and set. Keys are named, never shown. Exits with 4 if something needed is missing."""
+    """What is installed and set. Keys are named, never shown.
+
+    Exit codes: 0 all that is needed is there, 4 something is missing.
+
+    \b
+    Example:
+      workbench doctor
+    """
     from workbench.loop.examine import examine
 
     checks = examine(context.obj.project, os.environ)

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from workbench.core.stage import Artifact
     from workbench.loop.plan import Plan
 
-_DATASETS_DIR = "datasets_cfg"
-_SUITES_DIR = "evals"
+_NAME = "curate"
 _OTHER_NAME = "give the output another name"
-_SECTIONS = ("seed", "model", "endpoints", "curate", "train")
+_SECTIONS = ("seed", "datasets_dir", "suites_dir", "model", "endpoints", "curate", "train")
 """What `workbench.yaml` says about the cleaning of a file; `train` for the length it will read."""
 
 
@@ -43,7 +42,7 @@ def curate(
         Path | None, typer.Option("--dropped", help="Write the dropped records with all reasons here (.jsonl).")
     ] = None,
     suites: Annotated[
-        list[str] | None, typer.Option("--suite", help="Search for this suite only, not for all under evals/.")
+        list[str] | None, typer.Option("--suite", help="Search for this suite only, not for all of the project.")
     ] = None,
     no_suites: Annotated[bool, typer.Option("--no-suites", help="Search for no suite of the project.")] = False,
     against: Annotated[
@@ -73,8 +72,8 @@ def curate(
 ) -> None:
     """Clean one file: duplicates, filters, decontamination. Prints what went and why; nothing is lost.
 
-    In a project, every suite under evals/ is searched for, and workbench.yaml says what its sections `curate`, `model`
-    and `endpoints` say; elsewhere the defaults hold.
+    In a project, every suite under evals/ (or its `suites_dir`) is searched for, and workbench.yaml says what its
+    sections `curate`, `model` and `endpoints` say; elsewhere the defaults hold.
 
     Exit codes: 0 done (also with quarantined lines), 2 usage, 3 nothing to read or nothing left, 4 prerequisite
     missing.
@@ -91,15 +90,20 @@ def curate(
     from workbench.loop.adhoc import files_read, typed_card
     from workbench.loop.plan import build_curate_plan
     from workbench.loop.run import refuse_unwritable
+    from workbench.loop.settings import PROJECT_FILE, with_settings
     from workbench.models.token_counts import tokenizer_fingerprint
 
     outputs = _Outputs(out, dropped, export_lsh, index)
     outputs.check()
     project: Project = context.obj.project
-    names = [] if no_suites else suites or _all_suites(project)
-    behind = _datasets_behind(project, names)
+    if model is not None:
+        model = context.obj.from_here(model)
+    own = with_settings({"name": _NAME}, settings or [], project.root / PROJECT_FILE, _SECTIONS)
+    suites_dir = project.root / own.suites_dir
+    names = [] if no_suites else suites or sorted(path.stem for path in suites_dir.glob("*.yaml"))
+    behind = _datasets_behind(project, own.suites_dir, names)
     card = typed_card(file, project.root, format=format, entry=entry, taken=behind)
-    others = _against(against or [], {card.name, *behind}, project)
+    others = _against(against or [], {card.name, *behind}, project, own.datasets_dir)
     config = _config(project, names, others, model, max_length, index, settings)
     if model is not None:
         tokenizer_fingerprint(config.model, project.root)  # refuses a model that is not there
@@ -187,25 +191,21 @@ def _is_same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
-def _all_suites(project: Project) -> list[str]:
-    return sorted(path.stem for path in (project.root / _SUITES_DIR).glob("*.yaml"))
-
-
-def _datasets_behind(project: Project, suites: list[str]) -> set[str]:
+def _datasets_behind(project: Project, suites_dir: str, suites: list[str]) -> set[str]:
     """Names that cards made of what was typed must not have."""
     from workbench.loop.settings import load_suite
 
-    found = (load_suite(project.root, _SUITES_DIR, name).documents.dataset for name in suites)
+    found = (load_suite(project.root, suites_dir, name).documents.dataset for name in suites)
     return {dataset for dataset in found if dataset is not None}
 
 
-def _against(typed: list[str], taken: set[str], project: Project) -> list[Card]:
+def _against(typed: list[str], taken: set[str], project: Project, datasets_dir: str) -> list[Card]:
     from workbench.loop.adhoc import typed_card
 
     cards: list[Card] = []
     for one in typed:
         names = taken | {card.name for card in cards}
-        cards.append(typed_card(one, project.root, datasets_dir=_DATASETS_DIR, taken=names))
+        cards.append(typed_card(one, project.root, datasets_dir=datasets_dir, taken=names))
     return cards
 
 
@@ -229,7 +229,7 @@ def _config(
         curation["max_length"] = max_length
     if index is not None:
         curation["near_duplicates"] = {"index": str(index.absolute())}
-    values: dict[str, Any] = {"name": "curate", "score": {"suites": suites}, "curate": curation}
+    values: dict[str, Any] = {"name": _NAME, "score": {"suites": suites}, "curate": curation}
     if model is not None:
         values["model"] = {"ref": model}
     if model is None and max_length is None and not any(_sets_limit(setting) for setting in settings or []):

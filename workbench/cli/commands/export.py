@@ -62,7 +62,7 @@ def export(
 
     chosen = _known("--format", format, FORMATS), _known("--base", base, BASES)
     project = context.obj.project
-    found = resolve(project, adapter)
+    found = resolve(project, context.obj.from_here(adapter))
     called = _checked_name(name or found.name)
     inputs = artifacts_behind(project, found)
     plan = plan_export(found, inputs, called, to.absolute(), *chosen, project.root)

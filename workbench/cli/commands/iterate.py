@@ -25,7 +25,7 @@ from workbench.core.commands import ITERATE
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(iterate)
+    app.command(short_help="Train, find weak topics, make pairs, train again.")(iterate)
 
 
 def iterate(
@@ -59,7 +59,11 @@ def iterate(
     Exit codes: 0 a round passed, or none is conclusive; 1 regressed; 2 usage; 3 incomplete or not comparable; 4
     prerequisite missing.
 
-    Examples: workbench iterate --dry-run; workbench iterate --rounds 2 --budget 2h; workbench iterate --resume RUN
+    \b
+    Examples:
+      workbench iterate --dry-run
+      workbench iterate --rounds 2 --budget 2h
+      workbench iterate --resume support-20261122-101500
     """
     refuse_budget(budget, "request")
     if resume is not None:

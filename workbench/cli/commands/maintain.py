@@ -18,12 +18,17 @@ store_app = typer.Typer(help="The DuckDB index: rebuild it, ask it.", no_args_is
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.add_typer(store_app, name="store")
-    app.command()(gc)
+    app.command(short_help="Delete artifacts that no run refers to.")(gc)
 
 
 @store_app.command()
 def rebuild(context: typer.Context, json: Json = False) -> None:
-    """Make the index again from artifacts, runs and decisions."""
+    """Make the index again from artifacts, runs and decisions.
+
+    \b
+    Example:
+      workbench store rebuild
+    """
     from workbench.store.loader import rebuild as rebuild_index
 
     rebuilt = rebuild_index(context.obj.project)
@@ -37,10 +42,13 @@ def rebuild(context: typer.Context, json: Json = False) -> None:
 
 
 @store_app.command()
-def query(context: typer.Context, sql: str, json: Json = False) -> None:
+def query(context: typer.Context, sql: Annotated[str, typer.Argument(help="One query.")], json: Json = False) -> None:
     """Ask the index in SQL (read-only, without access to files).
 
-    Example: workbench store query "select suite, count(*) from samples group by suite"
+    \b
+    Examples:
+      workbench store query "select suite, count(*) from samples group by suite"
+      workbench store query "from funnel_reasons" --json
     """
     from workbench.store.queries import query as run_query
 
@@ -57,7 +65,12 @@ def query(context: typer.Context, sql: str, json: Json = False) -> None:
 
 @store_app.command()
 def tables(context: typer.Context) -> None:
-    """Names of the tables."""
+    """Names of the tables.
+
+    \b
+    Example:
+      workbench store tables
+    """
     from workbench.store.queries import query as run_query
 
     _, rows = run_query(context.obj.project.index, "select table_name from information_schema.tables order by 1")
@@ -69,13 +82,18 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is touched.")] = False,
     scores: Annotated[
         float | None,
-        typer.Option(min=0, metavar="DAYS", help="Also cached scores of arms that were not scored for so many days."),
+        typer.Option(
+            "--scores", min=0, metavar="DAYS", help="Also cached scores of arms that were not scored for so many days."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Find artifacts and scratch that no run refers to; delete them with --yes.
 
-    Example: workbench gc --scores 30 --yes
+    \b
+    Examples:
+      workbench gc
+      workbench gc --scores 30 --yes
     """
     from workbench.loop.collect import find_garbage, remove
 

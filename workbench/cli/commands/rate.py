@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(rate)
+    app.command(short_help="Rate two arms' answers side by side, blind.")(rate)
 
 
 def rate(
@@ -28,7 +28,9 @@ def rate(
     suite: Annotated[str | None, typer.Option("--suite", help="Answers to this suite alone.")] = None,
     before: Annotated[str | None, typer.Option("--before", metavar="ARM", help="Default: the deciding pair's.")] = None,
     after: Annotated[str | None, typer.Option("--after", metavar="ARM", help="Default: the deciding pair's.")] = None,
-    rater: Annotated[str | None, typer.Option("--rater", help="Who rates; default: the user's name.")] = None,
+    rater: Annotated[
+        str | None, typer.Option("--rater", help="Who rates; default: the user's name. With --export: theirs alone.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="So many pairs, the same ones for every rater.")
     ] = None,
@@ -59,13 +61,15 @@ def rate(
     from workbench.loop.ratings import RatingSession, ratings_path
 
     project: Project = context.obj.project
+    if export is not None:
+        _refuse_export(project, export, summary=summary)
     found = find_contests(project, run, suite, before, after)
     name = _rater(user_name() if rater is None else rater)
     if summary:
         _summarise(project, found, as_json=json)
         return
     if export is not None:
-        _export(project, found, export, dry_run=dry_run, as_json=json)
+        _export(project, found, export, None if rater is None else name, dry_run=dry_run, as_json=json)
         return
     if json or dry_run:
         session = RatingSession(ratings_path(project), found.contests, name, seed=seed, limit=limit)
@@ -84,6 +88,18 @@ def _rater(name: str) -> str:
     return name.strip()
 
 
+def _refuse_export(project: Project, path: Path, *, summary: bool) -> None:
+    from workbench.core.errors import UsageError
+    from workbench.loop.ratings import ratings_path
+
+    if summary:
+        raise UsageError("--summary and --export are two commands", where="--export", next_step="give one of them")
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", where="--export", next_step="name a file: --export ratings.jsonl")
+    if path.resolve() == ratings_path(project).resolve():
+        raise UsageError("this file holds all ratings and is only ever added to", where="--export")
+
+
 def _refuse_no_terminal() -> None:
     from workbench.core.errors import UsageError
 
@@ -97,9 +113,11 @@ def _refuse_no_terminal() -> None:
 
 def _open(project: Project, found: Contests, rater: str, seed: int, limit: int | None) -> None:
     from workbench.loop.indexing import index_decisions
+    from workbench.loop.ratings import ratings_path, read_log
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.screens.rate import RateScreen
 
+    read_log(ratings_path(project))  # refused here, with its exit code, and not in the interface
     WorkbenchApp(project, first=RateScreen(found, rater, seed=seed, limit=limit)).run()
     if problem := index_decisions(project):
         output.say(f"the ratings are kept; the index has them not yet: {problem}")
@@ -144,12 +162,12 @@ def _judgments(project: Project, run: str) -> list[Judgment]:
     return [] if artifact is None else list(read_rows(artifact.part("judgments.jsonl"), Judgment))
 
 
-def _export(project: Project, found: Contests, path: Path, *, dry_run: bool, as_json: bool) -> None:
+def _export(project: Project, found: Contests, path: Path, rater: str | None, *, dry_run: bool, as_json: bool) -> None:
     from workbench.core.parts import write_rows
     from workbench.loop.ratings import ratings_path, read_log
 
     wanted = {contest.id for contest in found.contests}
-    standing = read_log(ratings_path(project)).standing()
+    standing = read_log(ratings_path(project)).standing(rater)
     ratings = [rating for (contest, _), rating in standing.items() if contest in wanted]
     if not dry_run:
         write_rows(path, ratings)

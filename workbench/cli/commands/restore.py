@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(restore)
+    app.command(short_help="Keep records that curation dropped.")(restore)
 
 
 def restore(

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 runs_app = typer.Typer(help="Runs: list, look, follow, stop.", no_args_is_help=True)
 
+RunName = Annotated[str, typer.Argument(help="A run's id: workbench runs list.")]
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command()(compare)
-    app.command()(report)
+    app.command(short_help="Compare two scored arms: table, flips, verdict.")(compare)
+    app.command(short_help="Write a run's page again, or sign it.")(report)
     app.add_typer(runs_app, name="runs")
 
 
@@ -32,7 +34,12 @@ def compare(
 ) -> None:
     """Compare two scored arms, of one run or of two: paired table, flips, verdict.
 
-    Example: workbench compare demo-20261122-101500:base@nf4 demo-20261122-101500:candidate
+    Exit codes: 0 passed or inconclusive, 1 regressed, 2 usage, 3 not comparable.
+
+    \b
+    Examples:
+      workbench compare demo-20261122-101500:base@nf4 demo-20261122-101500:candidate
+      workbench compare monday-20261116-030000 tuesday-20261117-030000 --json
     """
     from workbench.compare.samples import compare_arms
     from workbench.compare.text import render
@@ -60,13 +67,21 @@ def compare(
 
 def report(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="A run's id.")],
+    run: RunName,
     sign: Annotated[
         Path | None, typer.Option("--sign", metavar="DECISION.json", help="Record a reviewer's decision.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write the reviewer's page of a run again, or record the reviewer's decision on it."""
+    """Write the reviewer's page of a run again, or record the reviewer's decision on it.
+
+    Exit codes: 0 done, 2 usage or a decision on another report, 3 the run has no report yet.
+
+    \b
+    Examples:
+      workbench report demo-20261122-101500
+      workbench report demo-20261122-101500 --sign DECISION.json
+    """
     from workbench.core.errors import IncompleteError
     from workbench.loop.decisions import append_decision
     from workbench.loop.publish import publish
@@ -110,7 +125,12 @@ def _answer_again(project: Project, run: str) -> Path | None:
 
 @runs_app.command("list")
 def list_(context: typer.Context, json: Json = False) -> None:
-    """All runs, newest first."""
+    """All runs, newest first.
+
+    \b
+    Example:
+      workbench runs list --json
+    """
     from workbench.loop.runs import list_runs
 
     runs = list_runs(context.obj.project)
@@ -124,8 +144,13 @@ def list_(context: typer.Context, json: Json = False) -> None:
 
 
 @runs_app.command()
-def show(context: typer.Context, run: str, json: Json = False) -> None:
-    """One run, node by node."""
+def show(context: typer.Context, run: RunName, json: Json = False) -> None:
+    """One run, node by node.
+
+    \b
+    Example:
+      workbench runs show demo-20261122-101500
+    """
     from workbench.loop.runs import read_run
 
     view = read_run(context.obj.project, run)
@@ -139,8 +164,13 @@ def show(context: typer.Context, run: str, json: Json = False) -> None:
 
 
 @runs_app.command()
-def attach(context: typer.Context, run: str) -> None:
-    """Follow a job until it ends; ends with the job's exit code. Ctrl-C leaves the job running."""
+def attach(context: typer.Context, run: RunName) -> None:
+    """Follow a job until it ends; ends with the job's exit code (3 if it left none). Ctrl-C leaves the job running.
+
+    \b
+    Example:
+      workbench runs attach demo-20261122-101500
+    """
     from workbench.loop.attach import follow
     from workbench.loop.runs import read_run
 
@@ -156,8 +186,13 @@ def attach(context: typer.Context, run: str) -> None:
 
 
 @runs_app.command()
-def cancel(context: typer.Context, run: str) -> None:
-    """Stop a running job; it keeps what it can continue from."""
+def cancel(context: typer.Context, run: RunName) -> None:
+    """Stop a running job; it keeps what it can continue from.
+
+    \b
+    Example:
+      workbench runs cancel demo-20261122-101500
+    """
     from workbench.loop.jobs import cancel as cancel_job
     from workbench.loop.runs import continuation, read_run
 

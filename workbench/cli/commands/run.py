@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.command()(demo)
-    app.command()(init)
+    app.command(short_help="A new project: configuration, suites, dataset cards.")(init)
     app.command("run")(run)
     app.command()(synth)
     app.command()(score)
@@ -47,7 +47,14 @@ def demo(
 ) -> None:
     """The whole loop on the embedded default: no key, no hub, no GPU.
 
-    Works in the project directory if it is a fresh starter, else in ./workbench-demo.
+    Works in the project directory if it is a fresh starter, else in workbench-demo below it.
+
+    Exit codes: 0 done, whatever the verdict, 2 usage, 3 incomplete, 4 prerequisite missing.
+
+    \b
+    Examples:
+      workbench demo
+      workbench demo --detach
     """
     from workbench.loop.settings import PROJECT_FILE
     from workbench.loop.starter import demo_project
@@ -67,10 +74,15 @@ def init(
     directory: Annotated[Path, typer.Argument(help="Directory of the new project.")],
     json: Json = False,
 ) -> None:
-    """A new project: workbench.yaml, suites and dataset cards to start from."""
+    """A new project: workbench.yaml, suites and dataset cards to start from. Nothing that is there is overwritten.
+
+    \b
+    Example:
+      workbench init support
+    """
     from workbench.loop.starter import create_project
 
-    written = create_project(context.obj.root / directory)
+    written = create_project(directory.absolute())
     if json:
         output.print_json({"written": [str(path) for path in written]})
         return
@@ -101,7 +113,12 @@ def run(
 
     Exit codes: 0 passed or inconclusive, 1 regressed, 2 usage, 3 incomplete or not comparable, 4 prerequisite missing.
 
-    Examples: workbench run; workbench run --dry-run; workbench run --set train.max_steps=30; workbench run --resume RUN
+    \b
+    Examples:
+      workbench run
+      workbench run --dry-run
+      workbench run nightly.yaml --set train.max_steps=30 --json
+      workbench run --resume support-20261122-101500
     """
     project: Project = context.obj.project
     request = make_request(project, config, settings or [], resume, strict)
@@ -127,7 +144,12 @@ def synth(
     json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Up to the synthetic pairs (the same as: run --until synth)."""
+    """Up to the synthetic pairs (the same as: run --until synth).
+
+    \b
+    Example:
+      workbench synth --dry-run
+    """
     _until(context, "synth", config, settings, json, dry_run)
 
 
@@ -138,7 +160,12 @@ def score(
     json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Up to the scores of all arms (the same as: run --until score)."""
+    """Up to the scores of all arms (the same as: run --until score).
+
+    \b
+    Example:
+      workbench score --set score.batch_size=8
+    """
     _until(context, "score", config, settings, json, dry_run)
 
 

@@ -27,7 +27,7 @@ from workbench.core.commands import SWEEP
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(sweep)
+    app.command(short_help="Try settings: learning against forgetting.")(sweep)
 
 
 def sweep(

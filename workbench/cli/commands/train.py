@@ -27,7 +27,7 @@ _SECTIONS = ("seed", "model", "curate", "train")
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command()(train)
+    app.command(short_help="An adapter, in the project or from one file.")(train)
 
 
 def train(
@@ -76,7 +76,8 @@ def train(
 
     _refuse_existing(out)
     project: Project = context.obj.project
-    typed = [*_typed(model, objective, method), *(settings or [])]
+    base = None if model is None else context.obj.from_here(model)
+    typed = [*_typed(base, objective, method), *(settings or [])]
     request, loop, plan = _planned(project, config, data, typed)
     selected = select(plan, only=None, first=None, last="train" if show is None else "mix")
     if dry_run:

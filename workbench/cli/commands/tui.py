@@ -16,7 +16,12 @@ def register(app: typer.Typer) -> None:
 
 
 def tui(context: typer.Context) -> None:
-    """The terminal interface; also `workbench` alone on a terminal."""
+    """The terminal interface; also `workbench` alone on a terminal.
+
+    \b
+    Example:
+      workbench -C my-project tui
+    """
     open_tui(context.obj)
 
 

@@ -41,7 +41,7 @@ from workbench.train.objectives.teacher import WHERE, refuse_other_vocabulary, t
 OWN_ANSWERS = "own_answers"
 
 
-class DistillingTrainer(Checkpointed, SFTTrainer):  # type: ignore[misc]  # trl has no types
+class DistillingTrainer(Checkpointed, SFTTrainer):
     """Learns from a teacher's distributions; build it with `build`."""
 
     measured = (OWN_ANSWERS,)

@@ -35,7 +35,7 @@ MISSING = "rewards/missing"
 _CHECKED_ROWS = 2
 
 
-class GroupTrainer(Checkpointed, GRPOTrainer):  # type: ignore[misc]  # trl has no types
+class GroupTrainer(Checkpointed, GRPOTrainer):
     """TRL's GRPO on prompts that are token ids already; a row's `prompt` is the id of its record."""
 
     ids_of: dict[str, list[int]]

@@ -32,7 +32,7 @@ _LEAST = 2
 """Rows of a pass."""
 
 
-class RatedTrainer(Checkpointed, KTOTrainer):  # type: ignore[misc]  # trl has no types
+class RatedTrainer(Checkpointed, KTOTrainer):
     """TRL's KTO on answers that are token ids already."""
 
     measured = ("rewards/chosen", "rewards/rejected", "rewards/margins", "kl", "logps/chosen", "logps/rejected")

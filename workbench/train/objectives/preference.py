@@ -42,7 +42,7 @@ _MEASURED = (
 )
 
 
-class PreferenceTrainer(Checkpointed, DPOTrainer):  # type: ignore[misc]  # trl has no types
+class PreferenceTrainer(Checkpointed, DPOTrainer):
     """TRL's DPO on pairs that are token ids already."""
 
     measured = _MEASURED

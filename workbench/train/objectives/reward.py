@@ -24,7 +24,7 @@ from workbench.train.objectives.registry import Job
 from workbench.train.objectives.rows import begin
 
 
-class RatingTrainer(Checkpointed, RewardTrainer):  # type: ignore[misc]  # trl has no types
+class RatingTrainer(Checkpointed, RewardTrainer):
     """TRL's reward trainer on pairs that are token ids already."""
 
     measured = ("accuracy", "margin", "mean_reward", "min_reward", "max_reward")
