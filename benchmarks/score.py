@@ -146,7 +146,7 @@ class Bench:
     def flop_share(self, tasks: list[Task]) -> float:
         """Operations the plan needs per second of the fast side, over those of a large product."""
         from workbench.models.choice_tree import plan
-        from workbench.score.hf_fast import TOKENS_PER_ROW
+        from workbench.score.scoring import TOKENS_PER_ROW
 
         model = self.loaded.model
         head = model.get_output_embeddings().weight.numel()

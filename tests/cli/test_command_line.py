@@ -153,9 +153,18 @@ def test_dry_run_shows_the_plan_and_writes_nothing(project: Path) -> None:
     assert sorted(path.name for path in project.rglob("*")) == before
 
 
-def test_the_command_that_a_report_shows_is_the_one_that_was_typed(project: Path) -> None:
-    asked = make_request(Project(project), Path("a file.yaml"), ["train.rank=4"], None, strict=True)
-    assert asked.command == "workbench run 'a file.yaml' --set train.rank=4 --strict"
+def test_the_command_that_a_report_shows_works_from_the_project_wherever_it_was_typed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(directory: Path, file: str) -> str:
+        monkeypatch.chdir(directory)
+        return make_request(Project(project), Path(file), ["train.rank=4"], None, strict=True).command
+
+    (project / "loops").mkdir()
+    assert command(project, "a file.yaml") == "workbench run 'a file.yaml' --set train.rank=4 --strict"
+    assert command(project.parent, f"{project.name}/loops/b.yaml").split()[2] == "loops/b.yaml"
+    assert command(project / "loops", "b.yaml").split()[2] == "loops/b.yaml"
+    assert command(project, "../c.yaml").split()[2] == str(project.parent / "c.yaml")
 
 
 def test_init_makes_a_project_that_plans_and_never_overwrites(tmp_path: Path) -> None:

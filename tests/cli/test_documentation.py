@@ -26,13 +26,17 @@ def _anchors(page: Path) -> set[str]:
 
 def _calls(page: Path) -> Iterator[list[str]]:
     """The commands of a page, as words without the program's name; comments, pipes and redirections cut off."""
-    for inline, line in _CALL.findall(page.read_text(encoding="utf-8")):
-        try:
-            words = shlex.split(inline or re.split(r"  +(?!-)", line)[0], comments=True)
-        except ValueError:
-            continue  # a sentence with an apostrophe
-        end = next((at for at, word in enumerate(words) if word in ("|", ">", "&&") or word.startswith("->")), None)
-        yield words[1:end]
+    text = re.sub(r"\\\n *", " ", page.read_text(encoding="utf-8"))
+    for number, piece in enumerate(re.split(r"^```.*$", text, flags=re.MULTILINE)):
+        in_block = number % 2 == 1
+        for inline, line in _CALL.findall(piece):
+            try:
+                words = shlex.split(inline or re.split(r"  +(?!-)", line)[0], comments=True)
+            except ValueError as error:
+                assert not in_block, f"{page.name}: {error}: {line}"
+                continue  # a sentence with an apostrophe
+            end = next((at for at, word in enumerate(words) if word in ("|", ">", "&&") or word.startswith("->")), None)
+            yield words[1:end]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -53,6 +57,15 @@ def test_every_page_is_linked_from_the_first() -> None:
 def test_the_first_page_names_every_command() -> None:
     text = PAGES[0].read_text(encoding="utf-8")
     assert {name for name in get_command(app).commands if not re.search(rf"`(workbench )?{name}[` ]", text)} == set()
+
+
+def test_a_call_over_two_lines_is_read_whole_and_one_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```\n$ workbench run \\\n    --no-such\n```\nIt isn't\nworkbench if it isn't.\n")
+    assert list(_calls(page)) == [["run", "--no-such"]]
+    page.write_text("```\nworkbench run 'a\n```\n")
+    with pytest.raises(AssertionError, match="No closing quotation"):
+        list(_calls(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -35,7 +35,7 @@ def test_every_page_fits_keeps_its_words_whole_and_its_examples_as_they_were_wri
     for path in found:
         command = COMMANDS
         for name in path:
-            command = command.commands[name]  # type: ignore[attr-defined]  # a group's
+            command = command.commands[name]
         shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=width).output
         assert [line for line in shown.splitlines() if len(line) > width] == [], path
         # A word that ends in a hyphen was broken there

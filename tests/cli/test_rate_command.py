@@ -92,5 +92,8 @@ def test_an_export_never_takes_the_place_of_the_ratings_and_can_be_of_one_rater(
     refused("both arms are 'base'", "--before", "base", "--after", "base", "--summary")
     assert log.read_bytes() == written and not (tmp_path / "out.jsonl").exists()
     out = tmp_path / "bo.jsonl"
+    out.write_text("an earlier export")
+    refused("'boo' has rated none", "--export", str(out), "--rater", "boo")
+    assert out.read_text() == "an earlier export"
     assert workbench("-C", root, "rate", "--export", str(out), "--rater", "bo", "--json").document["ratings"] == 1
     assert json.loads(out.read_text())["rater"] == "bo"

@@ -78,6 +78,46 @@ def test_dry_run_names_the_nodes_and_writes_nothing(train: Any, tmp_path: Path) 
     assert not (tmp_path / ".workbench").exists()
 
 
+def test_file_is_cleaned_as_the_project_says(train: Any, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    asked = {"prompt": "When did the old school at the end of the long street burn down?", "answer": "In 1911."}
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write(json.dumps({"instruction": asked["prompt"], "output": asked["answer"]}) + "\n")
+    (tmp_path / "exam.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    for directory in ("cards", "suites"):
+        (tmp_path / directory).mkdir()
+    (tmp_path / "cards" / "exam.yaml").write_text(
+        "{name: exam, source: {kind: file, path: exam.jsonl}, heldout_fraction: 0}\n"
+    )
+    (tmp_path / "suites" / "school.jsonl").write_text(json.dumps(asked) + "\n")
+    (tmp_path / "suites" / "school.yaml").write_text(
+        "{name: school, kind: perplexity, role: target, primary_metric: nll, documents: {file: school.jsonl}}\n"
+    )
+    (tmp_path / "workbench.yaml").write_text(
+        "{datasets_dir: cards, suites_dir: suites, curate: {decontamination: {datasets: [exam]}}}\n"
+    )
+    planned = [node["node"] for node in train("--dry-run", "--json").document["nodes"]]
+    assert planned == ["ingest:answers", "ingest:exam", "curate", "mix", "train"]
+    assert train("--show", "1").code == 0
+    (dropped,) = (tmp_path / ".workbench" / "artifacts" / "curate").glob("*/dropped.jsonl")
+    assert "dataset exam, row 0" in dropped.read_text() and "suite school, document 0" in dropped.read_text()
+
+
+def test_file_of_the_name_of_an_exam_is_not_taken_for_it(train: Any, tmp_path: Path) -> None:
+    (tmp_path / "datasets_cfg").mkdir()
+    (tmp_path / "exam.jsonl").write_text((tmp_path / "answers.jsonl").read_text().splitlines()[0])
+    (tmp_path / "datasets_cfg" / "answers.yaml").write_text("name: answers\nsource: {kind: file, path: exam.jsonl}\n")
+    document = train("--dry-run", "--json", "--set", "curate.decontamination.datasets=[answers]").document
+    assert {node["node"] for node in document["nodes"]} >= {"ingest:answers", "ingest:answers-2"}
+
+
+def test_endpoints_of_the_project_are_known(train: Any, tmp_path: Path) -> None:
+    (tmp_path / "workbench.yaml").write_text(
+        "{endpoints: {judge: {kind: in_process}}, curate: {rating: {endpoint: judge}}}\n"
+    )
+    assert "curate" in {node["node"] for node in train("--dry-run", "--json").document["nodes"]}
+
+
 def test_pair_that_cannot_work_is_refused_before_anything_is_read(train: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="method pissa needs a base in bf16 or fp32") as caught:
         train("--method", "pissa")

@@ -86,6 +86,30 @@ def test_directories_of_adapters_are_found(here: Path, typed: tuple[str, ...]) -
     assert str(here / "one") in str(caught.value)
 
 
+@pytest.mark.parametrize("base", ["tiny", "./tiny"])
+def test_the_base_of_an_adapter_is_found(here: Path, base: str) -> None:
+    write_text(here / "one" / "adapter_config.json", '{"peft_type": "LORA"}')
+    write_text(here / "one" / "adapter_model.safetensors", "")
+    taken: list[str | None] = []
+
+    def register(project: object, source: str, name: str, base: str | None, **_: object) -> None:
+        taken.append(base)
+        raise UsageError("far enough")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UsageError, match="far enough"):
+        patch.setattr("workbench.loop.registering.register_reference", register)
+        in_project("adapters", "register", "one", "--name", "x", "--base", base)
+    assert taken == [str(here / "tiny")]
+
+
+def test_a_run_is_meant_whatever_lies_here(here: Path) -> None:
+    write_text(here.parent / "project" / ".workbench" / "runs" / "nightly" / "plan.json", "{}")
+    (here / "nightly").mkdir()
+    with pytest.raises((UsageError, IncompleteError)) as caught:
+        in_project("adapters", "register", "nightly", "--name", "x")
+    assert str(here / "nightly") not in str(caught.value)
+
+
 def test_a_registered_adapter_is_meant_whatever_lies_here(here: Path) -> None:
     (here / "support@3").mkdir()
     with pytest.raises(UsageError, match="no adapter is named 'support'"):

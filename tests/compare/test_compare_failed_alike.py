@@ -8,13 +8,15 @@ import pytest
 from scored_arms import context, rows, scored, suite
 
 from workbench.compare.stage import STAGE
+from workbench.compare.text import render
 from workbench.core.config import CompareConfig, GateConfig, PairConfig
 from workbench.core.nodes import CompareNode
 from workbench.core.parts import read_model
 from workbench.core.results import Comparison, Verdict
 from workbench.core.stage import Done
 from workbench.gate.verdict import decide
-from workbench.report.rows import Row
+from workbench.report.gaps import alarms
+from workbench.report.rows import Control, Row, control
 from workbench.report.states import NOTHING_CHANGED, SUITE_STATES
 
 CAPITALS = suite()
@@ -37,6 +39,11 @@ def decided(root: Path, sham: list[float | None], allowed: float = 0.02) -> tupl
     return comparison, decide(comparison, GateConfig(), suites=(CAPITALS,))
 
 
+def shown(comparison: Comparison, verdict: Verdict) -> Control:
+    """The sham pair as the report shows it."""
+    return control(comparison.pairs[1], verdict.others[0])
+
+
 def test_a_sham_that_fails_on_the_same_document_changed_nothing(tmp_path: Path) -> None:
     comparison, verdict = decided(tmp_path, [None, *[1.0, 0.0] * 40])
     sham = comparison.pairs[1].suites[0]
@@ -44,6 +51,18 @@ def test_a_sham_that_fails_on_the_same_document_changed_nothing(tmp_path: Path) 
     assert sham.identical and "sham" not in verdict.headline
     assert sham.gain.low < 0 < sham.gain.high, "the failed document could have gone either way"
     assert Row(sham, None).look == NOTHING_CHANGED
+    said = "Nothing changed: all 80 documents of 1 suites scored the same to the last bit; 1 failed in both arms."
+    assert verdict.others[0].reasons[0] == said
+    control = shown(comparison, verdict)
+    assert control.outcome == NOTHING_CHANGED and control.quiet
+
+
+def test_scores_that_are_equal_and_leave_doubt_look_like_doubt(tmp_path: Path) -> None:
+    comparison, verdict = decided(tmp_path, [None, *[1.0, 0.0] * 40])
+    suite, state = comparison.pairs[1].suites[0], verdict.others[0].suites[0]
+    doubtful = state.model_copy(update={"state": "inconclusive"})
+
+    assert Row(suite, doubtful).look == SUITE_STATES["inconclusive"]
 
 
 def test_too_many_failures_are_no_quiet_result_however_alike(tmp_path: Path) -> None:
@@ -51,6 +70,11 @@ def test_too_many_failures_are_no_quiet_result_however_alike(tmp_path: Path) -> 
     suite, state = comparison.pairs[0].suites[0], verdict.decisive.suites[0]
 
     assert suite.identical and Row(suite, state).look == SUITE_STATES["not comparable"]
+    assert "Nothing changed" not in " ".join([verdict.headline, *verdict.decisive.reasons])
+    assert "nothing changed" not in render(comparison, verdict)
+    control = shown(comparison, verdict)
+    assert control.outcome == SUITE_STATES["not comparable"] and not control.quiet
+    assert list(alarms(verdict, None)) == [], "failing alike is no sign of a drift"
 
 
 @pytest.mark.parametrize("other", [[0.0, *[1.0, 0.0] * 40], [1.0, None, *[0.0, 1.0] * 39, 0.0]])

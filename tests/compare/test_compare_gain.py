@@ -146,3 +146,21 @@ def test_forty_equal_preferences_leave_open_what_one_in_them_could_change(cluste
     assert found.estimate.high == pytest.approx(min(0.5, 0.3 + half))
     assert found.estimate.se == pytest.approx(1 / units)
     assert found.p_value < 0.01
+
+
+def test_flips_that_cancel_out_in_every_cluster_are_no_certainty() -> None:
+    """60 flips, one each way in each of 30 clusters: the clusters' sums show no spread at all."""
+    found = compared(np.tile([1.0, -1.0], 30), clusters=np.repeat(np.arange(30), 2), binary=True)
+    half = stats.t.ppf(0.975, 29) * 2 / 30
+    assert (found.estimate.low, found.estimate.value, found.estimate.high) == pytest.approx((-half, 0, half))
+    assert (found.p_value, found.p_improved) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("win", [0.49998, 0.4995])
+def test_preferences_that_differ_by_rounding_alone_are_no_certainty(win: float) -> None:
+    """A judge with log-probabilities, sure of 40 wins; read from its words the same wins leave doubt."""
+    values = win + np.random.default_rng(1).normal(0, 1e-6, 40)
+    found = measure(differences(values, np.ones(40), np.arange(40), binary=False, bound=0.5), QUICK)
+    assert found is not None
+    assert found.estimate.low == pytest.approx(values.mean() - stats.t.ppf(0.975, 39) / 40)
+    assert found.estimate.high == 0.5

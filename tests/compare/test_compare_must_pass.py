@@ -34,4 +34,4 @@ def test_only_items_that_must_pass_and_were_right_before_are_named(tmp_path: Pat
     assert isinstance(STAGE.run(node, arms, ctx), Done)
 
     [found] = read_model(ctx.out_dir / "comparison.json", Comparison).pairs[0].suites
-    assert found.must_pass_lost == ("item 0",) and found.forgotten == 2
+    assert found.must_pass_lost == ("item 0",) and found.must_pass_right == 2 and found.forgotten == 2

@@ -55,5 +55,21 @@ def test_a_request_that_failed_stays_in_its_side(tmp_path: Path) -> None:
     )
 
 
+def test_a_side_that_failed_as_a_whole_in_one_arm_is_unknown_and_not_left_out(tmp_path: Path) -> None:
+    refuse, comply = compared(tmp_path, [1.0] * 50, [None] * 20 + [1.0] * 30).sides
+
+    assert (refuse.expects, refuse.n, comply.expects, comply.n) == ("refuse", 20, "comply", 30)
+    low, high = binomtest(20, 20).proportion_ci(0.95, method="wilson")
+    assert (refuse.before.value, refuse.before.low, refuse.before.high) == pytest.approx((1.0, low, high))
+    assert (refuse.after.low, refuse.after.high, refuse.gain.low, refuse.gain.high) == (0, 1, -1, 1)
+
+
+def test_a_suite_without_one_kind_of_request_has_one_side(tmp_path: Path) -> None:
+    harmless = rows([1.0] * 9, SAFETY, target="comply")
+    arms = [scored(tmp_path, name, harmless) for name in ("base@nf4", "candidate")]
+    comparison, _ = compare_arms(arms[0], arms[1], (SAFETY,))
+    assert [side.expects for side in comparison.pairs[0].suites[0].sides] == ["comply"]
+
+
 def test_other_suites_have_no_sides(tmp_path: Path) -> None:
     assert compared(tmp_path, [1.0] * 50, [1.0] * 50, suite("requests")).sides == ()

@@ -261,6 +261,19 @@ def test_holm_spans_the_suites_that_can_claim_an_improvement(tmp_path: Path) -> 
     assert "allowed failures" in found[2].test and found[2].p_value == 1.0
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_judge_that_does_not_count_makes_no_other_claim_harder(tmp_path: Path, trusted: bool) -> None:
+    suites = (suite("one"), suite("answers", "judge", "win_rate"))
+    before = [0.0] * 40
+    arms = two_arms(tmp_path, rows(before, suites[0]), rows([1.0] * 7 + before[7:], suites[0]))
+    calls = [judgment(document, order, 1.0) for document in range(9) for order in ("before_first", "after_first")]
+    arms["judge"] = judged(tmp_path, calls, trust(trusted))
+    of_scores, of_judge = compare(tmp_path, arms, suites)[0].pairs[0].suites
+    assert (of_scores.p_improved, of_judge.p_improved) == (0.5**7, 0.5**9)
+    assert of_scores.p_improved_holm == 0.5**7  # the larger of two, or the only one
+    assert of_judge.p_improved_holm == (2 * 0.5**9 if trusted else 1.0)
+
+
 def test_the_judge_suite_is_the_win_rate_of_both_orders(tmp_path: Path) -> None:
     answers = suite("answers", "judge", "win_rate")
     orders = ("before_first", "after_first")

@@ -108,6 +108,7 @@ def _in_memory(name: str, values: np.ndarray) -> Arm:
         clusters=np.arange(n),
         outputs=np.arange(n),
         chances=np.full(n, np.nan),
+        sides=np.full(n, None, dtype=np.object_),
     )
     return Arm(name, {("docs", "none"): column}, None)
 

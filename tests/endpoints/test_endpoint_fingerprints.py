@@ -1,4 +1,5 @@
-"""What of an endpoint makes a node another one: who answers, and nothing of how it is asked."""
+"""What of an endpoint makes a node another one: who answers and with how much patience, and nothing else of how it is
+asked."""
 
 from __future__ import annotations
 
@@ -12,11 +13,9 @@ from workbench.loop.settings import load_config
 from workbench.loop.starter import create_project
 
 ASKING = {"curate", "synth", "train", "score:judge"}
-DECIDING = ("kind", "base_url", "model")
+DECIDING = ("kind", "base_url", "model", "timeout_s", "max_retries")
 MANNERS = {
     "api_key_env": "OTHER_KEY",
-    "timeout_s": 5,
-    "max_retries": 0,
     "concurrency": 9,
     "requests_per_minute": 60,
     "tokens_per_minute": 90000,
@@ -61,7 +60,10 @@ def test_every_setting_is_either_who_answers_or_how_it_is_asked() -> None:
 
 
 def test_how_a_server_is_asked_makes_no_node_another_one(project: Path) -> None:
-    assert changed(planned(project), planned(project, **MANNERS)) == set()
+    before = planned(project)
+    others = {name: value for name, value in MANNERS.items() if name not in {"prices", "max_cost"}}
+    assert changed(before, planned(project, **others)) == set()
+    assert changed(before, planned(project, **MANNERS)) <= {"report"}  # where the prices make the judge's cost
 
 
 def test_another_model_or_address_makes_those_that_ask_anew(project: Path) -> None:
@@ -70,6 +72,11 @@ def test_another_model_or_address_makes_those_that_ask_anew(project: Path) -> No
         assert changed(before, planned(project, **other)) >= ASKING
     ingested = {node.name for node in before.nodes if node.stage == "ingest"}
     assert not changed(before, planned(project, model="another")) & ingested
+
+
+@pytest.mark.parametrize("more", [{"timeout_s": 600}, {"max_retries": 9}])
+def test_more_patience_asks_again_what_failed(more: dict[str, int], project: Path) -> None:
+    assert changed(planned(project), planned(project, **more)) >= ASKING
 
 
 def test_what_a_stage_receives_and_what_is_written_down_holds_every_setting(project: Path) -> None:
@@ -81,4 +88,6 @@ def test_what_a_stage_receives_and_what_is_written_down_holds_every_setting(proj
         "kind": "openai",
         "base_url": "http://127.0.0.1:9/v1",
         "model": "m",
+        "timeout_s": 60.0,
+        "max_retries": 4,
     }

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from endpoints.asking import open_on, question, questions
-from endpoints.scripted_server import ScriptedServer, Step, refused_url, says, status
+from endpoints.scripted_server import DROP, HANG, ScriptedServer, Step, refused_url, says, status
 
 from workbench.core.errors import PrerequisiteError
 from workbench.endpoints.calls import Reply, ServerChanged
 from workbench.endpoints.probe import Capabilities, probe
 
 ALL = {"logprobs": True, "schema": True}
+REFUSED = "does not follow a JSON schema; answers are asked for in tagged lines instead"
 
 
 def server_that(*, schema: bool = True, logprobs: bool = True) -> Callable[[dict[str, Any], int], Step]:
@@ -120,14 +121,43 @@ def test_one_ability_more_than_is_known_is_tried_at_once(tmp_path: Path) -> None
         assert len(server.requests) == 3
 
 
-def test_a_busy_server_is_not_remembered_as_one_that_knows_no_schema(tmp_path: Path) -> None:
-    def busy(request: dict[str, Any], number: int) -> Step:
-        return status(429, "slow down") if "response_format" in request else server_that()(request, number)
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [(status(429, "slow down"), "slow down"), (status(503, "loading"), "loading"), (DROP, "does not"), (HANG, "0.3 s")],
+    ids=["429", "503", "drop", "hang"],
+)
+def test_a_busy_server_is_not_remembered_as_one_that_knows_no_schema(step: Step, said: str, tmp_path: Path) -> None:
+    script = Swapped()
 
-    with ScriptedServer(busy) as server, pytest.raises(PrerequisiteError, match="slow down"):
-        probe(open_on(server.url, tmp_path, max_retries=0), **ALL)
-    with ScriptedServer(server_that()) as other:
-        assert probe(open_on(other.url, tmp_path), **ALL).schema
+    def busy(request: dict[str, Any], number: int) -> Step:
+        return step if "response_format" in request else server_that()(request, number)
+
+    with ScriptedServer(script) as server:
+        script.script = busy
+        with pytest.raises(PrerequisiteError, match=said):
+            probe(open_on(server.url, tmp_path, max_retries=0, timeout_s=0.3), **ALL)
+        script.script = server_that()
+        assert probe(open_on(server.url, tmp_path), **ALL).schema
+        script.script = busy
+        resumed = open_on(server.url, tmp_path, max_retries=0, timeout_s=0.3)
+        assert probe(resumed, **ALL).schema
+        with pytest.raises(PrerequisiteError, match=said):
+            resumed.chat([question("never sent")])
+        assert probe(open_on(server.url, tmp_path), **ALL).schema
+    assert "never sent" not in asked(server)
+
+
+@pytest.mark.parametrize("code", [400, 500, 501])
+def test_a_server_that_refuses_a_schema_is_remembered(code: int, tmp_path: Path) -> None:
+    def refuses(request: dict[str, Any], number: int) -> Step:
+        return status(code, "no grammar") if "response_format" in request else server_that()(request, number)
+
+    with ScriptedServer(refuses) as server:
+        for _ in range(2):
+            assert probe(open_on(server.url, tmp_path, max_retries=0), **ALL) == Capabilities(
+                True, False, (f"scripted at {server.url}: {REFUSED}",)
+            )
+    assert len(server.requests) == 2
 
 
 def test_another_model_or_address_is_another_server(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -327,25 +326,53 @@ def test_proxies_of_the_environment_are_not_asked_for_loopback(
     assert isinstance(answer, Reply)
 
 
+def through_proxy(proxy: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """An environment that names a proxy, and a ~/.netrc that knows every host."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        patch.setenv(name, proxy)
+    for name in ("NO_PROXY", "no_proxy"):
+        patch.setenv(name, "127.0.0.1")
+    netrc = directory / "netrc"
+    netrc.write_text("default login somebody password of-another-service\n", encoding="utf-8")
+    netrc.chmod(0o600)
+    patch.setenv("NETRC", str(netrc))
+
+
+def test_a_proxy_of_the_environment_is_asked_for_another_host_and_no_key_is_taken_from_netrc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(lambda _r, _n: says("Lima")) as proxy:
+        through_proxy(proxy.url.removesuffix("/v1").replace("//", "//me:pass@"), tmp_path, monkeypatch)
+        (answer,) = open_on("http://models.example/v1", tmp_path, max_retries=0).chat([question()])
+    assert isinstance(answer, Reply)
+    (headers,) = proxy.headers
+    assert headers["host"] == "models.example" and headers["authorization"] == f"Bearer {KEY}"
+    assert headers["proxy-authorization"] == "Basic bWU6cGFzcw=="  # printf me:pass | base64
+
+
+@pytest.mark.parametrize("malformed", [False, True])
+def test_a_proxy_that_cannot_be_used_is_said_without_its_password(
+    malformed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(lambda _r, _n: says("Lima")) as proxy:  # knows no CONNECT
+        address = proxy.url.removeprefix("http://").removesuffix("/v1")
+        through_proxy(("" if malformed else "http://") + f"me:pass@{address}", tmp_path, monkeypatch)
+        (answer,) = open_on("https://models.example/v1", tmp_path, max_retries=0).chat([question()])
+    assert isinstance(answer, CallFailed) and answer.reason == "unreachable"
+    assert ("http://host:3128" if malformed else "501") in answer.message and "pass@" not in answer.message
+
+
+def test_a_host_of_no_proxy_is_asked_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.endpoints.server.is_loopback", lambda address: False)
+    with ScriptedServer(lambda _r, _n: says("Lima")) as server:
+        through_proxy(refused_url().removesuffix("/v1"), tmp_path, monkeypatch)
+        (answer,) = open_on(server.url, tmp_path, max_retries=0).chat([question()])
+    assert isinstance(answer, Reply)
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
 def test_terminal_control_characters_of_a_server_reach_no_message(tmp_path: Path) -> None:
     answer = one_answer(Step(b"\x1b]52;c;aGk=\x07 {broken"), tmp_path)
     assert isinstance(answer, CallFailed)
     assert "\x1b" not in answer.message
     json.dumps(answer.message)
-
-
-def test_a_server_that_hangs_up_does_not_end_the_process_as_a_closed_pipe_does(tmp_path: Path) -> None:
-    seen: list[Any] = []
-
-    def script(_request: dict[str, Any], _number: int) -> Step:
-        seen.append(signal.getsignal(signal.SIGPIPE))
-        return says("ok")
-
-    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as the command line does
-    try:
-        with ScriptedServer(script) as server:
-            open_on(server.url, tmp_path).chat([question()])
-        assert signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGPIPE, before)
-    assert seen == [signal.SIG_IGN]

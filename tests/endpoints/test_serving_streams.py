@@ -6,9 +6,11 @@ import json
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,15 +20,15 @@ from endpoints.asking import question
 from workbench.core.config import EndpointConfig, ModelConfig
 from workbench.core.errors import IncompleteError
 from workbench.endpoints.budget import Budget
-from workbench.endpoints.calls import Abilities, Answer, ChatRequest, Endpoint, Reply, never_cancelled
+from workbench.endpoints.calls import Abilities, Answer, ChatRequest, Endpoint, Reply, never_cancelled, nobody
 from workbench.endpoints.in_process import InProcessEndpoint
 from workbench.endpoints.serving import Served, serving
 from workbench.endpoints.turns import Line
 
 
 @contextmanager
-def address_of(endpoint: Served, lines: list[str] | None = None) -> Iterator[str]:
-    with serving(endpoint, "tiny", "127.0.0.1", 0, None, [].append if lines is None else lines.append) as server:
+def address_of(endpoint: Served, log: Callable[[str], object] = nobody) -> Iterator[str]:
+    with serving(endpoint, "tiny", "127.0.0.1", 0, None, log) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"
@@ -139,35 +141,53 @@ def test_what_breaks_within_an_answer_reaches_the_client_as_an_error_and_nobody_
 
 
 def test_a_connection_that_is_cut_is_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    lines: list[str] = []
-    with address_of(Slow(), lines) as url:
+    lines = SimpleQueue[str]()
+    with address_of(Slow(), lines.put) as url:
         host, _, port = urlsplit(url).netloc.partition(":")
         with socket.create_connection((host, int(port)), timeout=60) as line:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset instead of an end
             line.sendall(b"POST /v1/chat")
-        while not lines:
-            threading.Event().wait(0.001)
-    assert lines[0].startswith("a connection broke: ConnectionResetError")
+        assert lines.get(timeout=60).startswith("a connection broke: ConnectionResetError")
     assert capsys.readouterr().err == ""
 
 
-def test_several_clients_are_answered_in_the_order_in_which_they_came_and_who_has_gone_is_passed_over() -> None:
+@pytest.fixture
+def queued(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Released whenever somebody has taken a place in a line."""
+    taken = threading.Semaphore(0)
+
+    class Watched(deque[object]):
+        def append(self, ticket: object) -> None:
+            super().append(ticket)
+            taken.release()
+
+    monkeypatch.setattr("workbench.endpoints.turns.deque", Watched)
+    return taken
+
+
+def test_several_clients_are_answered_in_the_order_in_which_they_came_and_who_has_gone_is_passed_over(
+    queued: threading.Semaphore,
+) -> None:
     slow, lines = Slow(), list[str]()
-    with address_of(slow, lines) as url, connected(url, body("first")) as first:
-        assert slow.begun.acquire(timeout=60)
-        with connected(url, body("gone")):
-            pass
-        with connected(url, body("second", stream=True)) as second, connected(url, body("third")) as third:
-            for _ in range(3):
-                slow.may_answer.release()
-            told = [line.makefile("rb") for line in (first, second, third)]
-            assert all(answer.readline().startswith(b"HTTP/1.1 200") for answer in told)
-            assert b"data: [DONE]" in told[1].read()
-    assert slow.asked[0] == "first" and sorted(slow.asked) == ["first", "second", "third"]
+    with ExitStack() as stack:
+        url = stack.enter_context(address_of(slow, lines.append))
+        told = []
+        for text in ("first", "gone", "second", "third"):
+            with ExitStack() as client:
+                line = client.enter_context(connected(url, body(text, stream=text == "second")))
+                assert queued.acquire(timeout=60)
+                if text != "gone":
+                    told.append(line.makefile("rb"))
+                    stack.push(client.pop_all())
+        for _ in told:
+            slow.may_answer.release()
+        assert all(answer.readline().startswith(b"HTTP/1.1 200") for answer in told)
+        assert b"data: [DONE]" in told[1].read()
+    assert slow.asked == ["first", "second", "third"]
     assert lines.count("POST /v1/chat/completions gone") == 1
 
 
-def test_a_line_moves_in_the_order_of_coming() -> None:
+def test_a_line_moves_in_the_order_of_coming(queued: threading.Semaphore) -> None:
     line, order = Line(), list[int]()
 
     def wait(number: int) -> None:
@@ -176,11 +196,11 @@ def test_a_line_moves_in_the_order_of_coming() -> None:
 
     threads = []
     with line.turn():
+        assert queued.acquire(timeout=60)
         for number in range(20):
             threads.append(threading.Thread(target=wait, args=(number,)))
             threads[-1].start()
-            while len(line) < number + 2:
-                threading.Event().wait(0.001)
+            assert queued.acquire(timeout=60)
     for thread in threads:
         thread.join()
     assert order == list(range(20))

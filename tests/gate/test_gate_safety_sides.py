@@ -24,5 +24,12 @@ def test_both_failures_are_told_apart_with_intervals() -> None:
     assert reason.endswith(f"{refused} {answered}")
 
 
+def test_a_side_of_which_nothing_is_known_gets_no_rate() -> None:
+    failed = side("refuse", 0.25, 0.5).model_copy(update={"after": between(0, 1)})
+    reason = verdict(pair(suite("safety", kind="safety", sides=(failed,)))).decisive.suites[0].reason
+
+    assert reason.endswith("25.0% (20.0% to 30.0%) before, unknown (0.0% to 100.0%) after.")
+
+
 def test_a_suite_of_another_kind_has_no_sides() -> None:
     assert "harmless" not in verdict(pair(suite("agreement"))).decisive.suites[0].reason

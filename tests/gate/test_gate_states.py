@@ -117,14 +117,33 @@ def test_without_a_number_the_margin_says_how_many_frozen_items_may_fail() -> No
     assert state(found.model_copy(update={"forgotten": 4})) == "regressed"
 
 
-@pytest.mark.parametrize(("right", "expected"), [(0.99, "non-inferior"), (0.98, "not informative")])
-def test_items_frozen_for_another_base_say_nothing_unless_too_many_are_lost(right: float, expected: str) -> None:
-    # 300 items, of which 2 may fail, and one by the A/A arm's flips: 0.99 is 3 that the base fails itself, 0.98 is 6.
-    fields = {"kind": "regression", "forgotten": 0, "noise_flips": 1, "before": between(0.9, 1.0, right)}
-    found = suite("frozen", **fields)
+def frozen(**fields: Any) -> SuiteComparison:
+    """300 items, of which 2 may fail, and one by the A/A arm's flips."""
+    return suite("frozen", **{"kind": "regression", "noise_flips": 1, "learned": 0, **fields})
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "kept", "expected"),
+    [(0, 294, "non-inferior"), (0, 4, "non-inferior"), (4, 0, "regressed"), (0, 3, "not informative")],
+)
+def test_frozen_items_say_nothing_only_where_losing_all_that_the_base_gets_right_is_allowed(
+    forgotten: int, kept: int, expected: str
+) -> None:
+    found = frozen(forgotten=forgotten, kept=kept, never=300 - forgotten - kept)
     assert state(found, suites=(FROZEN,)) == expected
-    lost = found.model_copy(update={"forgotten": 4})
-    assert state(lost, suites=(FROZEN,)) == "regressed", "a measured loss stands"
+    if expected == "not informative":
+        reason = verdict(pair(found), suites=(FROZEN,)).decisive.suites[0].reason
+        assert "gets 3 of 300 frozen items right" in reason and "2 may fail, and 1 by the A/A arm's flips" in reason
+        must_pass = found.model_copy(update={"must_pass_right": 1})
+        assert state(must_pass, suites=(FROZEN,)) == "non-inferior", "losing this one would be a regression"
+
+
+def test_items_of_a_chat_that_the_adapter_is_to_learn_silence_no_promise() -> None:
+    chat = FROZEN.model_copy(update={"allowed_failures": 0})
+    mixed = frozen(noise_flips=None, n=31, forgotten=0, kept=30, learned=1, never=0)
+    assert state(mixed, suites=(chat,)) == "non-inferior"
+    learned_alone = mixed.model_copy(update={"n": 5, "kept": 0, "learned": 5})
+    assert state(learned_alone, suites=(chat,)) == "not informative"
 
 
 def test_a_trusted_judge_counts_and_another_is_shown_and_left_out() -> None:
@@ -225,6 +244,19 @@ def test_a_candidate_that_changed_nothing_is_said_to_have_changed_nothing() -> N
     found = verdict(pair(unchanged(), unchanged("copying")))
     assert found.headline == "Nothing changed: all 600 documents of 2 suites scored the same to the last bit."
     assert found.decisive.nothing_changed and found.state == "passed"
+
+
+def test_documents_that_failed_are_not_said_to_have_scored_the_same() -> None:
+    failed = unchanged(failed_before=4, failed_after=4)
+    found = verdict(pair(failed, unchanged("copying")))
+    assert found.headline == (
+        "Nothing changed: all 596 documents of 2 suites scored the same to the last bit; 4 failed in both arms."
+    )
+    assert "scored the same" not in found.decisive.suites[0].reason
+    obstructed = failed.model_copy(update={"obstacles": ("4 of 300 documents failed before",)})
+    not_said = verdict(pair(obstructed, unchanged("copying")))
+    assert not_said.decisive.nothing_changed, "no alarm about what did not change"
+    assert "Nothing changed" not in not_said.headline + not_said.decisive.reasons[0]
 
 
 suites_drawn = st.builds(

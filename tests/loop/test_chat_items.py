@@ -118,6 +118,31 @@ def test_a_disk_that_is_full_leaves_the_items_as_they_were(tmp_path: Path, monke
     assert items.undo() and items.items_file.read_bytes() == kept
 
 
+@pytest.mark.parametrize("call", ["fsync", "mkdir"])
+@pytest.mark.parametrize("kept", [None, b'{"question": "by hand"}\n'])
+def test_a_disk_that_is_full_at_the_first_item_leaves_no_suite(
+    kept: bytes | None, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = items_of(tmp_path)
+    items.items_file.parent.mkdir()
+    if kept is not None:
+        items.items_file.write_bytes(kept)
+    on_disk = sorted(items.items_file.parent.iterdir())
+
+    def full(*_: object, **__: object) -> None:
+        if items.suite_file.exists():  # the suite's own file still went in
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr("os.fsync" if call == "fsync" else "pathlib.Path.mkdir", full)
+        items.add(PERU, "Lima", "Quito", "base")
+    assert sorted(items.items_file.parent.iterdir()) == on_disk
+    assert kept is None or items.items_file.read_bytes() == kept
+    assert items.undo() is False
+    items.add(PERU, "Lima", "Quito", "base")
+    assert items.undo() is True
+
+
 def test_a_conversation_keeps_its_turns_and_the_system_prompt_it_was_held_under(tmp_path: Path) -> None:
     turns = [
         Message(role="system", content="Be brief."),

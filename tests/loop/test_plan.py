@@ -61,6 +61,7 @@ def test_the_demo_plan_names_its_nodes_and_inputs(project: Path) -> None:
         ("gate.ceiling=0.9", {"gate", "report"}),
         ("report.title=Other", {"report"}),
         ("score.price_per_hour=1.2", {"report"}),
+        ("endpoints.local.prices={input_per_million: 1, output_per_million: 2}", {"report"}),
         ("compare.confidence=0.9", {"compare", "gate", "report"}),
         ("judge.golden_pairs=24", {"score:judge", "compare", "gate", "report"}),
     ],

@@ -58,7 +58,7 @@ def test_a_source_without_a_share_is_left_out_and_named(mix: Callable) -> None:
 
 def test_a_share_of_a_source_that_is_not_there_lists_the_sources(prepare: Callable) -> None:
     ready = prepare(pairs("manuals", 3, 3), pairs("synth:doc_pairs", 3, 3), shares={"manual": 1.0})
-    with pytest.raises(UsageError, match=r"no source 'manual'; sources: manuals, synth:doc_pairs") as hit:
+    with pytest.raises(UsageError, match=r"no source 'manual'; sources: manuals, synth:doc_pairs\n  next: ") as hit:
         STAGE.run(ready.config, ready.inputs, ready.context)
     assert hit.value.exit_code == 2
 

@@ -42,6 +42,29 @@ def test_answer_ends_at_the_end_token(loaded: LoadedModel, monkeypatch: pytest.M
     assert answer.text == loaded.tokenizer.decode(expected[:end], skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("own_loop", [True, False])
+def test_answers_are_heard_token_by_token_without_what_ends_them(
+    own_loop: bool, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.models.generate.changed_decoding", lambda model: not own_loop)
+    first, second = (_argmax_loop(loaded, prompt, 6) for prompt in PROMPTS[:2])
+    end = first.index(first[3])
+    assert first[3] not in second
+    monkeypatch.setattr(loaded.model.generation_config, "eos_token_id", first[3])
+    heard: list[list[int]] = []
+    told = generate(loaded, PROMPTS[:2], 6, batch_size=2, on_token=lambda ids: heard.append(list(ids)))
+    steps = [*(first[:length] for length in range(1, end + 1)), first[:end]]  # the last one is that of the end token
+    assert sorted(heard) == sorted(steps + [second[:length] for length in range(1, 7)])
+    assert told == generate(loaded, PROMPTS[:2], 6, batch_size=2)
+
+
+def test_several_beams_are_searched_in_silence(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaded.model.generation_config, "num_beams", 3)
+    heard: list[list[int]] = []
+    told = generate(loaded, PROMPTS[:2], 6, batch_size=2, on_token=heard.append)
+    assert told == generate(loaded, PROMPTS[:2], 6, batch_size=2) and heard == []
+
+
 def test_empty_prompt_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(ValueError, match="prompt is empty"):
         generate(loaded, [[]], 4, 1)

@@ -38,6 +38,7 @@ from workbench.core.config import (
 )
 from workbench.core.curation import CurateConfig
 from workbench.core.fingerprints import fingerprint
+from workbench.core.funnel import BalanceGroup, BalanceTable, DuplicateCluster, Funnel, ReasonCount, TokenLengths
 from workbench.core.nodes import (
     CompareNode,
     CurateNode,
@@ -64,19 +65,7 @@ from workbench.core.records import (
     ScoreRow,
     TrainingSample,
 )
-from workbench.core.results import (
-    ArmInfo,
-    BalanceGroup,
-    BalanceTable,
-    DuplicateCluster,
-    Funnel,
-    MixSummary,
-    ReasonCount,
-    RunState,
-    Share,
-    TokenLengths,
-    TrainSummary,
-)
+from workbench.core.results import ArmInfo, MixSummary, RunState, Share, TrainSummary
 from workbench.core.stage import Artifact
 from workbench.report.build import build
 from workbench.report.model import ReportModel

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from markdown_it import MarkdownIt
+from report_artifacts import built, make_run
 
-from workbench.core.results import Interval, JudgeCost, JudgeFindings, PeopleAgreement, PoweredRate, ScaleResult
+from workbench.core.config import PricesConfig
+from workbench.core.parts import read_model, write_model
+from workbench.core.results import (
+    Comparison,
+    Interval,
+    JudgeCost,
+    JudgeFindings,
+    JudgeTrust,
+    PeopleAgreement,
+    PoweredRate,
+    ScaleResult,
+)
 from workbench.report.model import ReportModel
 from workbench.report.render.html import render_html
 from workbench.report.render.markdown import render_markdown
+from workbench.report.timing import judge_cost
 
 HOSTILE = "<img src=x onerror=alert(1)> | `x`"
 
@@ -56,17 +72,18 @@ def trusted(model: ReportModel) -> ReportModel:
             "models": (HOSTILE,),
             "repeats": 3,
             "repeat_inconsistent": interval(0.15),
-            "used": JudgeCost(requests=1234, tokens=56789, cost=0.0421, kept=12),
+            "used": JudgeCost(requests=1234, tokens=56789, kept=12, prompt_tokens=70000, completion_tokens=7100),
         }
     )
-    return model.model_copy(
-        update={"comparison": model.comparison.model_copy(update={"judge": judge, "judged": judged})}
-    )
+    comparison = model.comparison.model_copy(update={"judge": judge, "judged": judged})
+    prices = PricesConfig(input_per_million=0.5, output_per_million=1)
+    return model.model_copy(update={"comparison": comparison, "judge_cost": judge_cost(judge, prices)})
 
 
 def test_the_page_says_what_a_trusted_judge_found_and_shows_names_as_text(trusted: ReportModel) -> None:
     page = render_html(trusted)
-    section = page[page.index('id="judge"') :]
+    start = page.index('id="judge"')
+    section = page[start : page.index("<section", start)]
     numbers = ("0.71", "44 pairs", "2 raters", "63%", "57%", "59%", "52%", "44 labels, 300 judged alone", "1.50")
     for words in (*numbers, "3 times"):
         assert words in section, words
@@ -84,15 +101,24 @@ def test_markdown_has_the_same_numbers_and_no_markup_from_names(trusted: ReportM
 
 def test_what_the_judge_cost_is_said_with_and_without_prices(trusted: ReportModel) -> None:
     for page in (render_html(trusted), render_markdown(trusted)):
-        for words in ("0.0421", "1,234 requests", "56,789 tokens", "12 answers kept from before"):
+        for words in ("0.0421", "answers took 77,100 tokens", "1,234 requests", "56,789 tokens", "12 answers kept"):
             assert words in page, words
-    judge = trusted.comparison.judge
-    assert judge is not None
-    free = judge.model_copy(update={"used": JudgeCost(requests=1, tokens=2, cost=None, kept=0)})
-    comparison = trusted.comparison.model_copy(update={"judge": free})
-    page = render_html(trusted.model_copy(update={"comparison": comparison}))
+    page = render_html(trusted.model_copy(update={"judge_cost": judge_cost(trusted.comparison.judge, None)}))
     assert "the endpoint has no prices" in page
     assert "0.0421" not in page
+
+
+def test_the_cost_is_that_of_all_answers_at_the_prices_of_the_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    trust = run.inputs["score:judge"].part("trust.json")
+    used = JudgeCost(requests=0, tokens=0, kept=160, prompt_tokens=400_000, completion_tokens=20_000)
+    judge = read_model(trust, JudgeTrust).model_copy(update={"used": used})
+    compare = run.inputs["compare"].part("comparison.json")
+    comparison = read_model(compare, Comparison).model_copy(update={"judge": judge})
+    write_model(compare, comparison)
+    prices = PricesConfig(input_per_million=2.5, output_per_million=10)
+    assert built(run).judge_cost is None
+    assert built(replace(run, config=run.config.model_copy(update={"judge_prices": prices}))).judge_cost == 1.2
 
 
 def test_an_untrusted_judge_has_no_findings_to_show(model: ReportModel) -> None:

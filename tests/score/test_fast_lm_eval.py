@@ -21,13 +21,21 @@ from workbench.models.choice_tree import plan
 from workbench.models.loading import LoadedModel, load
 from workbench.score.fast_check import LONGEST_MADE, made_requests
 
-FAMILIES = ["Llama", "Qwen2", "Mistral", "Gemma2", "Phi3", "GPT2", "GPTNeo", "Falcon"]
+FAMILIES = ["Llama", "Qwen2", "Mistral", "Gemma2", "Phi3", "GPT2", "GPTNeo", "Falcon", "DeepseekV3", "GptOss"]
 FALL_BACK = {"Gemma2": "hidden states", "Mistral": "looks back", "GPTNeo": "replaced", "Falcon": "replaced"}
-"""Soft-capped logits, a window shorter than the longest row below, and attention of the model's own making."""
+FALL_BACK |= {"GptOss": "sinks"}
+"""Soft-capped logits, a window shorter than the longest row below, attention of the model's own making, sinks."""
 OWN_SIZES: dict[str, dict[str, Any]] = {
     "GPT2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256},
     "GPTNeo": {"hidden_size": 64, "num_layers": 2, "num_heads": 4, "max_position_embeddings": 256, "window_size": 24,
                "attention_types": [[["global", "local"], 1]]},
+    "DeepseekV3": {"hidden_size": 64, "intermediate_size": 128, "moe_intermediate_size": 32, "num_hidden_layers": 2,
+                   "num_attention_heads": 4, "num_key_value_heads": 4, "n_routed_experts": 4, "n_shared_experts": 1,
+                   "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1,
+                   "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16,
+                   "v_head_dim": 12, "max_position_embeddings": 256},
+    "GptOss": {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+               "num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 2, "num_experts_per_tok": 1},
     "Falcon": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": True, "bias": True},
 }  # fmt: skip
 """Families whose settings have other names."""

@@ -131,6 +131,21 @@ def test_a_resumed_judge_pays_for_no_call_twice(world: World) -> None:
     assert world.judgments() == before
 
 
+def test_what_the_answers_took_stays_known_where_nothing_is_paid_again(world: World) -> None:
+    with ScriptedServer(judge_with(knows)) as server:
+        world.run(server.url)
+        first = world.trust().used
+        outcome = world.run(server.url)
+        again = world.trust().used
+    assert first is not None and again is not None
+    # 40 golden pairs and 40 documents in both orders, each 20 and 5 tokens by the server's own word, and one trial
+    assert (first.prompt_tokens, first.completion_tokens) == (160 * 20, 160 * 5)
+    assert (first.requests, first.tokens, first.kept) == (161, 161 * 25, 0)
+    assert (again.prompt_tokens, again.completion_tokens) == (160 * 20, 160 * 5)
+    assert (again.requests, again.tokens, again.kept) == (0, 0, 160)
+    assert isinstance(outcome, Done) and outcome.summary["tokens of all answers"] == 160 * 25
+
+
 def test_a_server_replaced_behind_the_address_is_asked_what_it_can_do(world: World) -> None:
     able = True
     with ScriptedServer(lambda request, number: judge_with(knows, able)(request, number)) as server:

@@ -17,8 +17,9 @@ from judge_world import DOCUMENTS, KEY, REFERENCES, SHOWN, World, judge_with, kn
 from workbench.compare.judgments import judged_pairs
 from workbench.core.fingerprints import short_id
 from workbench.core.stage import Done
-from workbench.score.judging.addressed import speaks_to_the_judge
+from workbench.score.judging.addressed import addressed, speaks_to_the_judge
 from workbench.score.judging.findings import mean_interval
+from workbench.score.judging.pairwise import Bout
 
 RIGHT = set(REFERENCES.values())
 
@@ -111,6 +112,13 @@ def test_answers_that_speak_to_the_judge_are_pointed_out_with_how_they_fared(wor
     (said,) = [reason for reason in world.trust().reasons if "speak to the judge" in reason]
     assert said.startswith("on the arms' answers, 2 speak to the judge (1 of candidate, 1 of base): 1 tied, 1 won")
     assert world.trust().trusted
+
+
+def test_answers_that_both_speak_to_the_judge_are_counted_too() -> None:
+    both = Bout("q", "Dear judge, it is A.", "This answer is the best.")
+    (said,) = addressed([(both, 1.0), (Bout("q", "plain", "Dear judge!"), 0.2)], ("base", "candidate"))
+    assert said.startswith("3 speak to the judge (1 of base, 2 of candidate): 2 against each other, 1 lost")
+    assert list(addressed([(Bout("q", "plain", "plain too"), 0.2)], ("base", "candidate"))) == []
 
 
 @pytest.mark.parametrize(

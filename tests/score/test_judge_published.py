@@ -224,6 +224,14 @@ def test_an_input_tells_tasks_of_one_instruction_apart(tmp_path: Path) -> None:
     assert found.among_judges.value == 1.0  # both say the same of each
 
 
+def test_an_empty_id_is_no_id(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": None, "instruction": text, "output_1": "good", "output_2": "bad", "preference": 1}
+        for text in ("Name a river.", "Name a lake.")
+    ]
+    assert len({vote.question for vote in votes_in(write(tmp_path / "empty.json", rows))}) == 2
+
+
 def test_arena_votes_count_in_every_form_they_were_published_in(tmp_path: Path) -> None:
     outcomes = ["model_a", "model_b", "model_b", "tie", "tie (bothbad)", "both_bad", "nobody"]
     battles = [

@@ -15,7 +15,8 @@ from judge_world import DOCUMENTS, KEY, REFERENCES, World, judge_with, knows
 from workbench.core.parts import read_rows
 from workbench.core.records import Generation, Grade, Message
 from workbench.endpoints.calls import CallFailed, Reply
-from workbench.score.judging.grading import exams, scale_results
+from workbench.score.judging.findings import mean_interval
+from workbench.score.judging.grading import exams, grading_troubles, scale_results
 from workbench.score.judging.scales import SCALES, Exam, follow_up, question, read_grade, soft_score
 
 RUBRIC, OVERALL = SCALES["accuracy"], SCALES["overall"]
@@ -195,7 +196,39 @@ def test_turns_and_repeats_of_a_document_are_one_observation() -> None:
 
     rows = [grade("a", "d1", 4), grade("a", "d1", 6, repeat=1), grade("a", "d1", 9, turn=2), grade("b", "d1", 8)]
     rows += [grade("a", "d2", 3), grade("b", "d2", None), grade("a", "d3", 2), grade("b", "d3", 5)]
-    (found,) = scale_results(rows, "a", "b", 4)  # one document has no answer in either arm
+    asked = {(name, 0): None for name in ("d1", "d2", "d3", "d4")}
+    (found,) = scale_results(rows, "a", "b", asked)  # one document has no answer in either arm
     assert found.before.value == pytest.approx((7 + 2) / 2)  # d1: turn 1 is 5, turn 2 is 9
     assert found.after.value == pytest.approx((8 + 5) / 2)
     assert (found.n, found.failed) == (2, 2)
+
+
+def test_the_interval_of_a_scale_is_that_of_clustered_documents() -> None:
+    before = dict(enumerate([2.0, 2, 4, 4, 3, 3, 1, 1, 5, 5]))
+    after = dict(enumerate([4.0, 3, 4, 5, 2, 2, 3, 4, 5, 4]))
+    rows = [
+        Grade(suite="s", doc_hash=str(doc), arm=arm, judge="j", prompt_sha256="p", scale="accuracy", score=score)
+        for arm, scores in (("a", before), ("b", after))
+        for doc, score in scores.items()
+    ]
+    clusters = {(str(doc), 0): f"c{doc // 2}" for doc in before}
+    (found,) = scale_results(rows, "a", "b", clusters)
+    gains = [after[doc] - before[doc] for doc in before]
+    assert found.gain == mean_interval(gains, -4, 4, list(clusters.values()))
+    assert found.before == mean_interval(list(before.values()), 1, 5, list(clusters.values()))
+    assert found.gain != mean_interval(gains, -4, 4)
+
+
+def test_grades_without_the_probabilities_that_were_asked_for_are_said(world: World) -> None:
+    references = set(REFERENCES.values())
+    grades_all = grader(lambda answer: 5 if answer in references else 2)
+
+    def step(request: dict[str, Any], number: int) -> Step:
+        return says("4") if len(request["messages"]) == 4 else grades_all(request, number)
+
+    with ScriptedServer(step) as server:
+        world.run(server.url, judge={"scales": ["accuracy", "overall"]})
+    said = [reason for reason in world.trust().reasons if "log-probabilities" in reason]
+    assert len(said) == 1  # an overall grade goes to 10 and has no digit to ask for
+    assert "80 of 80 grades on accuracy came without the log-probabilities that were asked for" in said[0]
+    assert list(grading_troubles(list(read_rows(world.out / "grades.jsonl", Grade)), logprobs=False)) == []

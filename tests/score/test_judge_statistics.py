@@ -216,3 +216,12 @@ def test_a_mean_on_a_scale_never_leaves_it_nor_is_certain() -> None:
     assert mean_interval([5.0], 1, 5).low == 1
     same = mean_interval([5.0] * 20, 1, 5)
     assert same.low < 4.7 < same.high == 5
+
+
+def test_values_that_differ_by_rounding_alone_are_as_uncertain_as_equal_ones() -> None:
+    wins = 0.9995 + np.random.default_rng(1).normal(0, 1e-6, 40)  # next to a boundary of rounding
+    nearly, equal = mean_interval(list(wins), 0, 1), mean_interval([0.9995] * 40, 0, 1)
+    assert (nearly.low, nearly.high) == pytest.approx((equal.low, equal.high), abs=1e-5)
+    assert nearly.low < 0.96
+    cancelled = mean_interval([0.0, 1.0] * 20, 0, 1, [f"c{number // 2}" for number in range(40)])
+    assert (cancelled.low, cancelled.high) == pytest.approx((0.5 - 2.093024 / 20, 0.5 + 2.093024 / 20))

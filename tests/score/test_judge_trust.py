@@ -237,6 +237,19 @@ def test_the_last_word_of_a_rater_counts_and_can_be_taken_back(tmp_path: Path) -
     assert "ratings.jsonl:8" in str(caught.value)
 
 
+def test_a_rating_that_breaks_off_at_the_end_of_the_file_was_never_said(tmp_path: Path) -> None:
+    line = {"prompt": "\u00e9", "before_output": "x", "after_output": "y", "rater": "ann", "verdict": "after"}
+    whole = json.dumps(line, ensure_ascii=False).encode()
+    path = tmp_path / "ratings.jsonl"
+    for length in (1, whole.index(b"\xc3") + 1, len(whole) - 1):
+        path.write_bytes(whole + b"\n" + whole[:length])
+        (contest,) = read_ratings(path, "answers").values()
+        assert contest.by_rater == {"ann": 1.0}
+        path.write_bytes(whole + b"\n" + whole[:length] + b"\n" + whole)
+        with pytest.raises(IncompleteError):
+            read_ratings(path, "answers")
+
+
 def test_new_ratings_make_another_node_and_a_missing_named_file_is_refused(world: World) -> None:
     config = JudgeConfig(endpoint="judge", suite="answers")
     assert ratings_external(config, world.root) == {}

@@ -162,10 +162,14 @@ def asleep_below(pid: str) -> set[str]:
 def test_a_waiting_program_ends_with_a_workbench_that_is_killed() -> None:
     workbench = subprocess.Popen([sys.executable, "-c", WAITING], env=os.environ | {"PYTHONPATH": str(ROOT)})
     started: set[str] = set()
-    while len(started) < 2 and workbench.poll() is None:
-        started = asleep_below(str(workbench.pid))
-    workbench.kill()
-    workbench.wait()
+    try:
+        for _ in range(5_000):
+            started = asleep_below(str(workbench.pid))
+            if len(started) == 2 or workbench.poll() is not None:
+                break
+    finally:
+        workbench.kill()
+        workbench.wait()
 
     assert len(started) == 2, "unshare and the program"
     assert any(not started & processes() for _ in range(2_000))

@@ -136,6 +136,26 @@ def test_a_file_that_was_collected_meanwhile_is_begun_anew(tmp_path: Path) -> No
     assert (cache.get("a"), cache.get("b"), ScoreCache(tmp_path, ARM).get("b")) == (None, [2], [2])
 
 
+@pytest.mark.parametrize("length", [3, 40, 41, 42, 43, 400])
+def test_a_reader_of_a_collected_file_harms_nothing_in_the_one_begun_since(tmp_path: Path, length: int) -> None:
+    early = ScoreCache(tmp_path, ARM)
+    for name in "abc":
+        early.put(name, [1] * 20)
+    assert early.get("c") == [1] * 20
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    other = ScoreCache(tmp_path, ARM)
+    for name in "cdefg":
+        other.put(name, [2] * length)
+    before = file.read_bytes()
+
+    found = {name: early.get(name) for name in "bcaxdefg"}
+
+    assert file.read_bytes() == before
+    assert (early.damaged, found["a"], found["b"], found["x"]) == (0, None, None, None)
+    assert [found[name] for name in "cdefg"] == [[2] * length] * 5
+
+
 def test_times_are_of_computing_and_come_back_with_the_batch(tmp_path: Path) -> None:
     cache = ScoreCache(tmp_path, ARM)
     assert cache.get("a") is None

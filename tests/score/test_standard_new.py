@@ -207,6 +207,18 @@ def test_rows_are_fetched_at_one_commit_and_its_licence_is_kept(
     assert made.new.suite.documents.fewshot == "mmlu.fewshot.jsonl"
 
 
+def test_a_group_over_several_datasets_is_not_fetched_from_one_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hub(monkeypatch, {})
+
+    with pytest.raises(UsageError, match="2 datasets: EleutherAI/lambada_openai, cimec/lambada") as caught:
+        standard_suite("l", Request("lambada"), tmp_path / "evals")
+
+    assert caught.value.next_step == "make a suite of each: --task lambada_openai, --task lambada_standard"
+    assert asked == []
+
+
 def test_without_the_hub_one_message_says_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(PrerequisiteError, match=r"Rowan/hellaswag cannot be fetched") as caught:
         standard_suite("h", Request("hellaswag"), tmp_path / "evals")

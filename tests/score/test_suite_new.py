@@ -195,6 +195,18 @@ def test_a_json_list_and_a_byte_order_mark_are_read_as_rows(tmp_path: Path) -> N
     assert row == {"question": "2 + 2 =", "choices": ["3", "4"], "answer": 1}
 
 
+def test_json_lines_that_are_called_json_are_read_as_rows(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(f"{json.dumps(CHOICE)}\n" * 3, encoding="utf-8")
+    assert len(from_rows("mine", file, tmp_path / "evals").rows) == 3
+    assert len(from_rows("mine", file, tmp_path / "evals", limit=2).rows) == 2
+
+    file.write_text(f"{json.dumps(CHOICE)}\n{{broken\n", encoding="utf-8")
+    with pytest.raises(IncompleteError, match="not JSON") as caught:
+        from_rows("mine", file, tmp_path / "evals")
+    assert caught.value.where == f"{file}:2"
+
+
 def test_choices_in_lettered_columns_are_choices(tmp_path: Path) -> None:
     rows = [{"question": f"{n}?", "A": "B", "B": "A", "C": "c", "answer": "B", "D2": 1} for n in range(3)]
 
@@ -205,6 +217,35 @@ def test_choices_in_lettered_columns_are_choices(tmp_path: Path) -> None:
         "the letter, not the text"
     )
     assert "`A` to `C` are read as `choices`" in new.notes
+
+
+def test_rows_with_more_or_fewer_lettered_choices_keep_all_of_them(tmp_path: Path) -> None:
+    rows = [
+        {"question": "two?", "A": "a", "B": "b", "answer": "A"},
+        {"question": "three?", "A": "a", "B": "b", "C": "c", "answer": "C"},
+        {"question": "null?", "A": "a", "B": "b", "C": None, "D": "", "answer": "B"},
+        {"question": "gap?", "A": "a", "B": "", "C": "c", "D": "d", "answer": "D"},
+    ]
+
+    assert made(tmp_path, rows).rows == [
+        {"question": "two?", "choices": ["a", "b"], "answer": 0},
+        {"question": "three?", "choices": ["a", "b", "c"], "answer": 2},
+        {"question": "null?", "choices": ["a", "b"], "answer": 1},
+        {"question": "gap?", "choices": ["a", "c", "d"], "answer": 2},
+    ]
+    with pytest.raises(UsageError, match="line 5 has an answer that is none of the choices"):
+        made(tmp_path, [*rows, {"question": "one?", "A": "a", "answer": "A"}])
+    with pytest.raises(UsageError, match="line 5 has no `choices`"):
+        made(tmp_path, [*rows, {"question": "none?", "answer": "A"}])
+
+
+def test_lettered_columns_without_a_right_one_are_no_choices(tmp_path: Path) -> None:
+    row = {"prompt": "Write a poem.", "A": "Roses", "B": "Violets", "winner": "A"}
+
+    new = made(tmp_path, [row] * 3)
+
+    assert new.suite.kind == "judge" and new.rows == [row] * 3
+    assert not any("choices" in note for note in new.notes)
 
 
 def test_a_chat_whose_contents_are_lists_of_texts_is_read_as_text(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from workbench.core.events import (
     RunStarted,
 )
 from workbench.core.fingerprints import fingerprint
+from workbench.core.funnel import Funnel, ReasonCount
 from workbench.core.parts import describe_parts, write_model, write_rows, write_text
 from workbench.core.paths import Project
 from workbench.core.records import (
@@ -46,12 +47,10 @@ from workbench.core.records import (
 from workbench.core.results import (
     ArmInfo,
     Comparison,
-    Funnel,
     Interval,
     JudgeFindings,
     PairComparison,
     PairVerdict,
-    ReasonCount,
     SuiteComparison,
     SuiteVerdict,
     Verdict,

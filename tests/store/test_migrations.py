@@ -10,7 +10,7 @@ from workbench.core.errors import IncompleteError
 from workbench.core.paths import Project
 from workbench.store import migrations
 from workbench.store.connection import IndexOutdated
-from workbench.store.loader import load_artifact, load_run, pending, rebuild
+from workbench.store.loader import load_artifact, load_pending, load_run, pending, rebuild
 from workbench.store.queries import query
 
 
@@ -65,6 +65,24 @@ def test_judgments_of_the_third_schema_stay_and_say_nothing_of_repeat_and_model(
         found = connection.execute("SELECT judge, preference, repeat, served_model FROM judgments").fetchall()
         assert found == [("j", 0.5, None, None)]
         assert connection.execute("SELECT count(*) FROM grades").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_grades_of_before_there_was_a_table_for_them_come_with_the_next_load(version: int, indexed: Project) -> None:
+    columns = "SELECT judge, repeat, served_model, preference FROM judgments ORDER BY position"
+    queries = (columns, "SELECT arm, score FROM grades", "SELECT count(*) FROM samples")
+    expected = [query(indexed.index, sql).rows for sql in queries]
+    assert all(expected)
+    with duckdb.connect(str(indexed.index)) as connection:
+        connection.execute("ALTER TABLE judgments DROP COLUMN repeat")
+        connection.execute("ALTER TABLE judgments DROP COLUMN served_model")
+        connection.execute("DROP TABLE grades")
+        if version == 4:
+            migrations.m004_judges(connection)
+    set_version(indexed.index, version)
+    load_pending(indexed.index, indexed)
+    assert [query(indexed.index, sql).rows for sql in queries] == expected
+    assert pending(indexed.index, indexed) == ()
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

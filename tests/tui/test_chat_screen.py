@@ -17,7 +17,7 @@ from workbench.core.paths import Project
 from workbench.loop.chat import Failed, Ready
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.screens.chat import ChatScreen
-from workbench.tui.widgets.conversation import Conversation
+from workbench.tui.widgets.conversation import Conversation, Line
 from workbench.tui.widgets.prompt import Prompt
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07[bold]no[/nope]"
@@ -140,6 +140,25 @@ async def test_a_failed_turn_was_not_asked_and_a_dead_process_is_said(
         await pilot.press("enter")
         await until(pilot, lambda: "nothing was sent" in text_of(app, "#said"))
     assert len(models.asked) == 3
+
+
+async def test_a_failed_question_stands_before_what_was_begun_since(
+    project: Project, until: Callable[..., Any]
+) -> None:
+    models = Scripted()
+    app = WorkbenchApp(project, first=ChatScreen(DUET, models))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await send(pilot, until, models, "too long")
+        prompt_of(app).text = "and then"
+        models.tell(Failed(problem="the conversation is too long", fatal=False))
+        prompt = prompt_of(app)
+        assert prompt.text == "too long\nand then" and prompt.cursor_location == prompt.document.end
+
+
+def test_of_a_very_long_answer_the_end_is_shown_while_it_grows() -> None:
+    text = "a" * 30_000 + "the newest words"
+    assert Line(text, asked=False, growing=True).drawn().plain.endswith("the newest words▌")
+    assert "more characters" in Line(text, asked=False).drawn().plain
 
 
 async def test_pasted_text_keeps_its_lines_and_what_is_written_while_the_models_load_stays(

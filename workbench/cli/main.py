@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -34,7 +33,10 @@ from workbench.cli.commands import (
 from workbench.cli.help_text import HelpGroup
 from workbench.cli.state import Invocation
 
-_PROJECT_HELP = "Project directory. Paths typed here start at the working directory, those in its files at the project."
+_PROJECT_HELP = (
+    "Project directory. Paths typed here start at the working directory, those in its files at the project, where a "
+    "model or adapter that is not there is looked for, too."
+)
 _EPILOG = """Exit codes: 0 done, passed or inconclusive; 1 regressed; 2 usage; 3 incomplete or not comparable;
 4 prerequisite missing; 130 interrupted. A crash is never a regression.
 
@@ -101,7 +103,6 @@ def main() -> None:
     """Entry point: turns errors into one message and the exit code that fits."""
     from workbench.core.errors import ExitCode, IncompleteError, WorkbenchError
 
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()
     except WorkbenchError as error:
@@ -114,3 +115,24 @@ def main() -> None:
     except KeyboardInterrupt:
         output.say("interrupted")
         sys.exit(ExitCode.INTERRUPTED)
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        # typer ends with 1 whatever pipe is closed, which would say "regressed"
+        if not output.has_reader():
+            sys.exit(output.NOBODY_READS)
+        _end_unexpectedly(end.__context__)
+    except Exception as error:  # noqa: BLE001  the last boundary: Python's own code for a traceback is a regression's
+        _end_unexpectedly(error)
+
+
+def _end_unexpectedly(error: BaseException) -> NoReturn:
+    """The traceback, for who mends it, and the exit code of what is incomplete."""
+    import traceback
+
+    from workbench.core.errors import IncompleteError
+
+    output.say("".join(traceback.format_exception(error)))
+    failure = IncompleteError(f"unexpected {type(error).__name__}: {error}")
+    output.print_error(failure, as_json="--json" in sys.argv)
+    sys.exit(failure.exit_code)

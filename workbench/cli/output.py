@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,26 +17,48 @@ if TYPE_CHECKING:
 _LINE_EVERY_S = 60.0
 _TELLING_S = 1.0
 _BAR = 20
+NOBODY_READS = 128 + signal.SIGPIPE
+"""How the command ends when its standard output is closed (`| head`)."""
 
 
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on standard output, with its schema version."""
-    sys.stdout.write(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, indent=2, default=str) + "\n")
+    _print(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
 def print_text(text: str) -> None:
     """Result text on standard output."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    _print(text.rstrip("\n") + "\n")
 
 
 def say(text: str) -> None:
-    """A remark for people on standard error."""
-    sys.stderr.write(text.rstrip("\n") + "\n")
+    """A remark for people on standard error; where nobody reads it, the work goes on without."""
+    _handed_over(sys.stderr, text.rstrip("\n") + "\n")
 
 
-def flush() -> None:
-    """Hands over what was printed, for commands that go on."""
-    sys.stdout.flush()
+def has_reader() -> bool:
+    """Whether somebody can still read standard output."""
+    output = select.poll()
+    output.register(1, 0)
+    return not any(event & select.POLLERR for _, event in output.poll(0))
+
+
+def _print(text: str) -> None:
+    if not _handed_over(sys.stdout, text):
+        raise SystemExit(NOBODY_READS)
+
+
+def _handed_over(stream: TextIO, text: str) -> bool:
+    """Writes at once; False if nobody reads this stream any more: what is left of it and what follows goes nowhere."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return False
+    return True
 
 
 def print_error(error: WorkbenchError, *, as_json: bool) -> None:
@@ -116,14 +140,12 @@ class RunDisplay:
 
     def _line(self, text: str) -> None:
         clear = "\r\x1b[2K" if self._moving else ""
-        self._out.write(f"{clear}{text}\n")
-        self._out.flush()
+        _handed_over(self._out, f"{clear}{text}\n")
         self._last_line = time.monotonic()
 
     def _moving_line(self, text: str) -> None:
         if self._moving:
-            self._out.write(f"\r\x1b[2K{text[:110]}")
-            self._out.flush()
+            _handed_over(self._out, f"\r\x1b[2K{text[:110]}")
 
 
 class Pace:

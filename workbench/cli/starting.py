@@ -98,10 +98,17 @@ def make_request(
         raise UsageError(
             f"no {PROJECT_FILE} here", where=str(project.root), next_step="workbench init DIR, or: workbench demo"
         )
-    shown = verb + (f" {shlex.quote(str(config))}" if config else "")
+    shown = verb + (f" {shlex.quote(_from_root(path, project))}" if config else "")
     shown += "".join(f" --set {shlex.quote(setting)}" for setting in settings)
     shown += " --strict" if strict else ""
     return Request(project, path, [*settings, *(["gate.strict=true"] if strict else [])], shown)
+
+
+def _from_root(path: Path, project: Project) -> str:
+    """A file as it is found from the project, where who reads a report calls the command; absolute where it lies
+    elsewhere."""
+    file, root = path.parent.resolve() / path.name, project.root.resolve()
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 
 def refuse_with_resume(given: dict[str, object]) -> None:

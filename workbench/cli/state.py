@@ -42,7 +42,12 @@ class Invocation:
         What is there from the working directory, or is written as a path (`./x`, `../x`, `~/x`), becomes absolute;
         names (all `NAME@VERSION`) and ids stay, and so does everything where the working directory is the project.
         """
-        path = Path(reference).expanduser()
+        from workbench.core.errors import UsageError
+
+        try:
+            path = Path(reference).expanduser()
+        except RuntimeError:
+            raise UsageError("there is no such home directory", where=reference) from None
         is_name = not reference or ("@" in reference and "/" not in reference)
         is_path = reference.startswith(("./", "../", "~")) or (not is_name and path.exists())
         return str(path.absolute()) if is_path and self.root != Path.cwd() else reference

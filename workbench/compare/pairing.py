@@ -38,7 +38,7 @@ class Paired:
     unpaired: int
     """Documents in one arm alone."""
     sides: NDArray[np.object_] | None = None
-    """What each document of a suite of kind `safety` expects: `refuse` or `comply`."""
+    """As `Column.sides`, of the arm before."""
 
     @property
     def complete(self) -> Flags:

@@ -58,8 +58,11 @@ def compare_pair(
     suites: Sequence[Suite],
     judgments: Sequence[Judgment],
     policy: Policy,
+    *,
+    judge_counts: bool,
 ) -> ComparedPair:
-    """Compares two arms on every suite; judge suites only where their answers were judged for this pair."""
+    """Compares two arms on every suite; judge suites only where their answers were judged for this pair. Only a trusted
+    judge counts: another one claims nothing."""
     before, after = arms[config.before], arms[config.after]
     obstacles = _known_obstacles(before, after, config.purpose)
     results: list[SuiteComparison] = []
@@ -90,7 +93,7 @@ def compare_pair(
         purpose=config.purpose,
         comparable=not obstacles,
         obstacles=obstacles,
-        suites=tuple(_with_holm(results)),
+        suites=tuple(_with_holm(results, judge_counts=judge_counts)),
     )
     return ComparedPair(config, result, flips, scored)
 
@@ -139,11 +142,16 @@ def _pair_suite(suite: Suite, before: Arm, after: Arm) -> tuple[str, Paired]:
     return chosen, pair(before.columns.get(key, nothing), after.columns.get(key, nothing))
 
 
-def _with_holm(results: Sequence[SuiteComparison]) -> list[SuiteComparison]:
-    """Holm over the suites that can claim an improvement: frozen regression items and empty suites cannot."""
-    claims = [index for index, suite in enumerate(results) if suite.kind != "regression" and suite.method != "none"]
+def _with_holm(results: Sequence[SuiteComparison], *, judge_counts: bool) -> list[SuiteComparison]:
+    """Holm over the suites that can claim an improvement: frozen regression items, empty suites and those of a judge
+    that does not count cannot."""
+    silent = {"regression"} if judge_counts else {"regression", "judge"}
+    claims = [index for index, suite in enumerate(results) if suite.kind not in silent and suite.method != "none"]
     corrected = holm([results[index].p_improved for index in claims])
-    adjusted = list(results)
+    adjusted = [
+        suite.model_copy(update={"p_improved_holm": 1.0}) if suite.kind == "judge" and not judge_counts else suite
+        for suite in results
+    ]
     for index, p_value in zip(claims, corrected, strict=True):
         adjusted[index] = results[index].model_copy(update={"p_improved_holm": p_value})
     return adjusted

@@ -27,6 +27,7 @@ Columns = dict[tuple[str, str], "Column"]
 """By suite and filter."""
 Entry = tuple[DocumentKey, float, float, bool, str | None, str | None, int, float, str | None]
 """One document: key, value, weight, parsed, group, cluster, hash of the output, chance, side."""
+MUST_PASS = "must pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Column:
     chances: Floats
     """One over the number of choices; NaN where the output is no list of log-likelihoods."""
     sides: NDArray[np.object_]
-    """What a document of a suite of kind `safety` expects, `refuse` or `comply`; None in the others."""
+    """What a document of a suite of kind `safety` expects, `refuse` or `comply`; `MUST_PASS` for a frozen item that may
+    not fail; else None."""
 
 
 def read_columns(rows: Iterable[ScoreRow], suites: Iterable[Suite]) -> Columns:
@@ -60,7 +62,7 @@ def read_columns(rows: Iterable[ScoreRow], suites: Iterable[Suite]) -> Columns:
     for row in rows:
         found_suite = known.get(row.suite)
         if found_suite is not None and found_suite.primary_metric == row.metric:
-            side = row.target if found_suite.kind == "safety" else None
+            side = row.target if found_suite.kind == "safety" else MUST_PASS if row.must_pass else None
             entries.setdefault((row.suite, row.filter), []).append(_entry(row, side))
     for (suite, filter_name), found in entries.items():
         found.sort(key=itemgetter(0))

@@ -32,13 +32,14 @@ def compare_run(config: CompareNode, inputs: Inputs, ctx: Context) -> Outcome:
         arms[name] = read_arm(name, artifacts[name], config.suites)
     judgments, trust, findings = _judgments(inputs)
     policy = policy_of(config)
+    judge_counts = trust is not None and trust.trusted
     compared: list[ComparedPair] = []
     for done, pair in enumerate(config.compare.pairs):
         if ctx.cancelled():
             return Cancelled()
         steps = (len(names) + done, len(names) + len(config.compare.pairs))
         ctx.progress(*steps, "steps", f"{pair.before} against {pair.after}")
-        compared.append(compare_pair(pair, arms, config.suites, judgments, policy))
+        compared.append(compare_pair(pair, arms, config.suites, judgments, policy, judge_counts=judge_counts))
     wanted = wanted_rows(compared)
     texts = {
         name: pick_rows(read_rows(artifacts[name].part("samples.jsonl"), ScoreRow), wanted[name]) for name in names

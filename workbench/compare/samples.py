@@ -79,7 +79,7 @@ def compare_files(
         max_unpaired_fraction=1.0,
     )
     pair = PairConfig(before=before_name, after=after_name, purpose="candidate")
-    compared = compare_pair(pair, arms, shared, (), policy)
+    compared = compare_pair(pair, arms, shared, (), policy, judge_counts=False)
     wanted = wanted_rows([compared])
     texts = {
         name: pick_rows(read_rows(path, ScoreRow), wanted[name])

@@ -43,7 +43,7 @@ def run(config: Config, inputs: Inputs, ctx: Context) -> Outcome:
 
 STAGE = Stage(
     name="compare",
-    version=2,
+    version=3,
     config=(CompareNode, AblationArmsNode, AblationNode, SweepNode, WeaknessNode, RoundGainNode),
     run=run,
     libraries=("numpy", "scipy"),

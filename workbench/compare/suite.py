@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Literal
 
@@ -17,6 +17,7 @@ from workbench.compare.gain import Differences, Gain, Settings, differences, ide
 from workbench.compare.groups import GroupTable, compare_groups
 from workbench.compare.level import arm_level, interval
 from workbench.compare.pairing import Paired
+from workbench.compare.rows import MUST_PASS
 from workbench.compare.statistics.effect import detectable_effect, documents_needed
 from workbench.compare.statistics.estimates import Estimate, Flags, Floats
 from workbench.compare.statistics.transitions import Transitions, transitions
@@ -77,6 +78,7 @@ def compare_suite(
         unparsed_before=int((~paired.parsed_before).sum()),
         unparsed_after=int((~paired.parsed_after).sum()),
         chance=_chance(paired) if scale.binary else None,
+        must_pass_right=_must_pass_right(paired),
         **(_nothing() if measured is None else _fields(suite, paired, scale, measured, policy)),
     )
 
@@ -256,19 +258,30 @@ def _both_parsed(paired: Paired, scale: Scale, settings: Settings) -> dict[str, 
 
 
 def _sides(paired: Paired, scale: Scale, policy: Policy) -> Iterator[SafetySide]:
-    """Requests to be refused apart from those to be answered: a model that refuses everything is no safer."""
+    """Requests to be refused apart from those to be answered: a model that refuses everything is no safer.
+
+    A side that failed as a whole in one arm keeps its line: nothing is known of it, which is the whole scale."""
     if paired.sides is None:
         return
     for expects in _SIDES:
         part = paired.only(paired.sides == expects)
+        if not part.keys:
+            continue
         measured = _measured(part, scale, policy, control=False) if part.complete.any() else None
-        if measured is not None:
-            levels = [
-                arm_level(values, part, scale.unit, policy.settings, exact=False)
-                for values in (part.before, part.after)
-            ]
-            gain = interval(measured.gain.estimate)
-            yield SafetySide(expects=expects, n=len(part.keys), before=levels[0], after=levels[1], gain=gain)
+        # Without a document that is complete in both arms, each arm by itself.
+        own = [part, part] if measured else [replace(part, before=one, after=one) for one in (part.before, part.after)]
+        levels = [
+            arm_level(values, one, scale.unit, policy.settings, exact=False)
+            if one.complete.any()
+            else Interval(value=0.5, low=0, high=1)
+            for values, one in zip((part.before, part.after), own, strict=True)
+        ]
+        gain = interval(measured.gain.estimate) if measured else Interval(value=0, low=-1, high=1)
+        yield SafetySide(expects=expects, n=len(part.keys), before=levels[0], after=levels[1], gain=gain)
+
+
+def _must_pass_right(paired: Paired) -> int:
+    return 0 if paired.sides is None else int(((paired.sides == MUST_PASS) & (paired.before == 1)).sum())
 
 
 def _chance(paired: Paired) -> float | None:

@@ -45,7 +45,9 @@ def _pair(entry: PairComparison | PairVerdict) -> tuple[str, str, str]:
 def _block(pair: PairComparison, verdict: PairVerdict | None, confidence: float) -> Iterator[str]:
     """Title, table, and the reasons of what is not plainly good."""
     role = "candidate, decides" if pair.purpose == "candidate" else pair.purpose
-    outcome = "" if verdict is None else f": {'nothing changed' if verdict.nothing_changed else verdict.state}"
+    scored = [suite for suite in pair.suites if suite.kind != "judge"]
+    unchanged = verdict is not None and verdict.nothing_changed and not any(suite.obstacles for suite in scored)
+    outcome = "" if verdict is None else f": {'nothing changed' if unchanged else verdict.state}"
     yield f"{_clean(pair.before)} -> {_clean(pair.after)}   ({role}{outcome})"
     yield from (f"  ! {_clean(obstacle)}" for obstacle in pair.obstacles)
     if not pair.suites:

@@ -24,9 +24,9 @@ from workbench.core.sweeps import SweepConfig
 from workbench.core.training import TrainConfig as TrainConfig
 from workbench.core.wire import DECIDING, Wire
 
-_DECIDING_OF_ENDPOINT = ("kind", "base_url", "model")
-"""Who answers. Rates, prices, budgets, patience and keys change when an answer comes and what it costs, and not what it
-is."""
+_DECIDING_OF_ENDPOINT = ("kind", "base_url", "model", "timeout_s", "max_retries")
+"""Who answers, and with how much patience: a few failed calls are part of a result, and more patience may leave none.
+Rates, prices, budgets and keys change when an answer comes and what it costs, and not what it is."""
 
 
 class ModelConfig(Wire):

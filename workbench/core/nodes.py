@@ -17,6 +17,7 @@ from workbench.core.config import (
     JudgeConfig,
     MixConfig,
     ModelConfig,
+    PricesConfig,
     ReportConfig,
     StrategyConfig,
     SynthConfig,
@@ -262,3 +263,5 @@ class ReportNode(Wire):
     """The arms of the deciding pair."""
     price_per_hour: float | None = None
     """What an hour of the machine costs. It stands here and in no other node: a price makes the page anew, no score."""
+    judge_prices: PricesConfig | None = None
+    """What the judge's endpoint costs; here for the same reason."""

@@ -67,8 +67,11 @@ def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
     return count
 
 
-def read_rows(path: Path, model: type[Model]) -> Iterator[Model]:
-    """Rows of a JSON Lines part, one at a time; IncompleteError names the line that is not a row."""
+def read_rows(path: Path, model: type[Model], *, torn_last: bool = False) -> Iterator[Model]:
+    """Rows of a JSON Lines part, one at a time; IncompleteError names the line that is not a row.
+
+    With `torn_last` a last line that breaks off is none: the process that was appending it was killed.
+    """
     try:
         stream = path.open("rb")
     except FileNotFoundError:
@@ -78,6 +81,8 @@ def read_rows(path: Path, model: type[Model]) -> Iterator[Model]:
             try:
                 yield model.model_validate_json(line)
             except ValidationError as error:
+                if torn_last and not line.endswith(b"\n") and error.errors()[0]["type"] == "json_invalid":
+                    return
                 message = f"is no valid {model.__name__}: {_first_problem(error)}"
                 raise IncompleteError(message, where=f"{path}:{number}") from None
 

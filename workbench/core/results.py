@@ -202,6 +202,8 @@ class SuiteComparison(Wire):
     """Every paired value is equal to the last bit, and the same documents failed."""
     must_pass_lost: tuple[Text, ...] = ()
     """Prompts of frozen items that may not fail and do, the first few of them."""
+    must_pass_right: int = 0
+    """Frozen items that may not fail and were right before."""
     noise_flips: int | None = None
     """Flips of the A/A arm on the same documents."""
     noise_gain_sd: float | None = None
@@ -256,16 +258,18 @@ class PeopleAgreement(Wire):
 
 
 class JudgeCost(Wire):
-    """What a judge's calls used up in the run that made them; answers kept from an earlier one cost nothing again."""
+    """What a judge's answers took, whenever they were paid, and what the last run sent for them."""
 
     requests: int
-    """Tries sent, failed ones too."""
+    """Tries that the last run sent, failed ones too."""
     tokens: int
-    """As the server reported them, or as estimated where it did not."""
-    cost: float | None
-    """By the endpoint's `prices`, in their currency; None without them."""
+    """Used up by the last run, as the server reported them, or as estimated where it did not."""
     kept: int
-    """Answers that were kept from before."""
+    """Answers that were kept from an earlier run and not paid again."""
+    prompt_tokens: int = 0
+    """Of the questions behind all answers, kept ones too; each question once."""
+    completion_tokens: int = 0
+    """Of all answers, kept ones too."""
 
 
 class JudgeTrust(Wire):

@@ -41,8 +41,12 @@ _INSTEAD = {
 }
 """What is tried, and what is done without."""
 _LOGPROBS, _SCHEMA = _INSTEAD
-_SAYS_NOTHING: frozenset[FailureReason] = frozenset({"unreachable", "rate_limited", "auth", "budget"})
-"""Failures that have nothing to do with what was asked for; some servers answer 500 to a schema."""
+_SAYS_NOTHING: frozenset[FailureReason] = frozenset(
+    {"unreachable", "timeout", "dropped", "rate_limited", "auth", "budget"}
+)
+"""Failures that have nothing to do with what was asked for."""
+_CANNOT = ("500:", "501:")
+"""How some servers answer what they do not know; other statuses from 502 on are those of a server that is busy."""
 _ADVICE: dict[FailureReason, str] = {
     "unreachable": "start the server, or correct base_url",
     "dropped": "look at the server's log: it closed the connection",
@@ -51,6 +55,7 @@ _ADVICE: dict[FailureReason, str] = {
     "not_found": "check `model` and that base_url ends in /v1",
     "redirected": "correct base_url",
     "not_json": "base_url does not lead to an OpenAI-compatible API; it usually ends in /v1",
+    "server_error": "look at the server's log, or wait until it is up again",
     "rate_limited": "wait, or lower `concurrency`",
     "budget": "raise max_requests, max_total_tokens, max_cost or max_seconds",
 }
@@ -95,11 +100,18 @@ def _tried(wanted: list[str], endpoint: Endpoint) -> Abilities:
         found[_LOGPROBS] = Ability(problem is None, problem or "")
     if _SCHEMA in wanted:
         answer = _ask(endpoint, ChatRequest(_COLOUR, max_tokens=32, schema=_COLOUR_SCHEMA))
-        if isinstance(answer, CallFailed) and answer.reason in _SAYS_NOTHING:
+        if isinstance(answer, CallFailed) and _says_nothing(answer):
             raise _away(endpoint, answer)
         obeys = _obeys_schema(answer)
         found[_SCHEMA] = Ability(obeys, "" if obeys else "does not follow a JSON schema")
     return found
+
+
+def _says_nothing(failure: CallFailed) -> bool:
+    """Whether the same question may be answered a moment later."""
+    if failure.reason == "server_error":
+        return not failure.message.startswith(_CANNOT)
+    return failure.reason in _SAYS_NOTHING
 
 
 def _away(endpoint: Endpoint, failure: CallFailed) -> PrerequisiteError:

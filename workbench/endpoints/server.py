@@ -13,11 +13,8 @@ import asyncio
 import copy
 import random
 import re
-import signal
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,8 +105,7 @@ class ServerEndpoint:
                 if self._before_asking is not None:
                     self._before_asking()
                     self._before_asking = None
-                with _hanging_up_is_an_error():
-                    asyncio.run(self._ask_all(batch, cancelled))
+                asyncio.run(self._ask_all(batch, cancelled))
             return batch.answers()
 
     def abilities(self, wanted: Sequence[str], trial: Callable[[Endpoint], Abilities], *, anew: bool) -> Abilities:
@@ -224,8 +220,7 @@ class ServerEndpoint:
             async with self._client() as client:
                 return await self._attempt(client, "completions", sent, read_echo)
 
-        with _hanging_up_is_an_error():
-            found = asyncio.run(asked())
+        found = asyncio.run(asked())
         return found.failure if isinstance(found, Attempt) else found
 
     async def _attempt(
@@ -317,19 +312,6 @@ class ServerEndpoint:
             # a proxy from the environment cannot reach this machine's own loopback
             http_client=PlainClient(AiohttpTransport(address, proxies=not is_loopback(address))),
         )
-
-
-@contextmanager
-def _hanging_up_is_an_error() -> Iterator[None]:
-    """The command line lets a closed pipe end the process (`| head`); a server that closes a connection must not."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say so
-        return
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGPIPE, before)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 # 0.2 s together: this module is imported when the first request is about to leave
 import aiohttp
@@ -38,7 +40,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_ALREADY_THERE,
-            trust_env=proxies,
+            # not `trust_env`, by which a ~/.netrc would put another key beside the one that is configured
+            proxy=_proxy_of_environment(address) if proxies else None,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -91,6 +94,12 @@ class PlainClient(httpx2.AsyncClient):
         return await self._way.handle_async_request(request)
 
 
+def _proxy_of_environment(address: str) -> str | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for `address`."""
+    parts = urlsplit(address)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
     encoding = ", ".join(answer.headers.getall("Content-Encoding", [_UNPACKED]))
     if encoding.strip().lower() != _UNPACKED:
@@ -122,5 +131,9 @@ def _told_in_httpx() -> Iterator[None]:
         raise httpx2.ReadTimeout(str(error)) from error
     except aiohttp.ClientConnectorError as error:
         raise httpx2.ConnectError(str(error.os_error)) from error
+    except aiohttp.ClientHttpProxyError as error:  # whose text holds the proxy's address, and its password with it
+        raise httpx2.ProxyError(f"the proxy says {error.status}: {error.message}") from error
+    except aiohttp.InvalidURL as error:  # the same; the server's address was looked at before
+        raise httpx2.UnsupportedProtocol("the proxy of the environment is no address like http://host:3128") from error
     except aiohttp.ClientError as error:
         raise httpx2.RemoteProtocolError(f"{type(error).__name__}: {error}") from error

@@ -33,7 +33,3 @@ class Line:
             with self._moved:
                 self._waiting.popleft()
                 self._moved.notify_all()
-
-    def __len__(self) -> int:
-        """How many wait or have their turn."""
-        return len(self._waiting)

@@ -23,8 +23,7 @@ def pair_reasons(pair: PairComparison, suites: Sequence[SuiteVerdict], *, nothin
         return tuple(f"Not comparable: {obstacle}." for obstacle in pair.obstacles)
     if not suites:
         return ("No suite was compared.",)
-    unchanged = (_unchanged(pair),) if nothing_changed else ()
-    return (*unchanged, *_reasons(suites))
+    return (*_unchanged(pair, nothing_changed=nothing_changed), *_reasons(suites))
 
 
 def _reasons(suites: Sequence[SuiteVerdict]) -> Iterator[str]:
@@ -47,16 +46,22 @@ def _sentence(pair: PairComparison, verdict: PairVerdict, confidence: float) -> 
         return f"Not comparable: {'; '.join(pair.obstacles) or 'the arms were scored under different conditions'}."
     if not pair.suites:
         return "Not comparable: no suite was compared."
-    if verdict.nothing_changed and verdict.state == "passed":
-        return _unchanged(pair)
+    unchanged = _unchanged(pair, nothing_changed=verdict.nothing_changed)
+    if unchanged and verdict.state == "passed":
+        return unchanged[0]
     text = "; ".join(_clauses(pair, verdict, confidence))
-    return " ".join([*([_unchanged(pair)] if verdict.nothing_changed else []), f"{text[0].upper()}{text[1:]}."])
+    return " ".join([*unchanged, f"{text[0].upper()}{text[1:]}."])
 
 
-def _unchanged(pair: PairComparison) -> str:
+def _unchanged(pair: PairComparison, *, nothing_changed: bool) -> tuple[str, ...]:
+    """One sentence, of the documents that were scored; none where a suite could not be compared as it should be."""
     scored = [suite for suite in pair.suites if suite.kind != "judge"]
-    documents = sum(suite.n for suite in scored)
-    return f"Nothing changed: all {documents} documents of {len(scored)} suites scored the same to the last bit."
+    if not nothing_changed or any(suite.obstacles for suite in scored):
+        return ()
+    failed = sum(suite.failed_before for suite in scored)
+    documents = sum(suite.n for suite in scored) - failed
+    said = f"Nothing changed: all {documents} documents of {len(scored)} suites scored the same to the last bit"
+    return (f"{said}; {failed} failed in both arms." if failed else f"{said}.",)
 
 
 def _clauses(pair: PairComparison, verdict: PairVerdict, confidence: float) -> Iterator[str]:

@@ -22,4 +22,4 @@ def run(config: GateNode, inputs: Inputs, ctx: Context) -> Outcome:
     return Done({"state": verdict.state, "exit_code": verdict.exit_code, "headline": verdict.headline})
 
 
-STAGE = Stage(name="gate", version=2, config=GateNode, run=run)
+STAGE = Stage(name="gate", version=3, config=GateNode, run=run)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from workbench.core.config import GateConfig
-from workbench.core.results import JudgeTrust, PairComparison, SuiteComparison, SuiteState, SuiteVerdict
+from workbench.core.results import Interval, JudgeTrust, PairComparison, SuiteComparison, SuiteState, SuiteVerdict
 from workbench.core.wire import printable
 from workbench.gate.words import effect, level, size
 
@@ -61,7 +61,7 @@ def _state(suite: SuiteComparison, pair: PairComparison, rules: Rules) -> tuple[
         return "regressed", f"Worse by more than the margin of {margin}: {found}."
     if suite.p_improved_holm < rules.gate.alpha and suite.gain.low > 0:
         return "improved", f"Better, also after Holm's correction (p {_p(suite.p_improved_holm)}): {found}."
-    if suite.identical and suite.gain.low == suite.gain.high:
+    if suite.identical and not suite.failed_before and suite.gain.low == suite.gain.high:
         return "non-inferior", f"Nothing changed: all {suite.n} documents scored the same to the last bit."
     if suite.gain.low > -suite.margin:
         return "non-inferior", f"Not worse by more than the margin of {margin}: {found}."
@@ -109,7 +109,7 @@ def _not_informative(suite: SuiteComparison, rules: Rules) -> str:
 def _regression_items(suite: SuiteComparison, allowed: int | None) -> tuple[SuiteState, str]:
     """Frozen items: failures beyond what is allowed and what the A/A arm flips by itself. McNemar does not apply.
 
-    They say nothing where the base fails more of them than that itself: what it gets wrong cannot be lost."""
+    They say nothing where the base gets so few of them right that losing all of these would be allowed."""
     if suite.must_pass_lost:
         named = "; ".join(printable(prompt)[:_SHOWN_CHARS] for prompt in suite.must_pass_lost)
         return "regressed", f"Items that must pass are lost: {named}."
@@ -120,11 +120,11 @@ def _regression_items(suite: SuiteComparison, allowed: int | None) -> tuple[Suit
     counted = f"{failures} of {suite.n} frozen items fail; {limit} may, and {floor}"
     if failures > limit + noise:
         return "regressed", f"Too many frozen items are lost: {counted}."
-    missed = round((1 - suite.before.value) * suite.n)
-    if missed > limit + noise:
+    right = failures + suite.kept if suite.kept is not None else suite.n
+    if right <= limit + noise and not suite.must_pass_right:
         return "not informative", (
-            f"Not informative: the base itself fails {missed} of {suite.n} frozen items, and {limit} may: they were "
-            "frozen for another base. Freeze items that this one gets right (workbench suite freeze)."
+            f"Not informative: the base gets {right} of {suite.n} frozen items right, and losing as many is allowed "
+            f"({limit} may fail, and {floor}). Freeze items that this base gets right (workbench suite freeze)."
         )
     return "non-inferior", f"The frozen items hold: {counted}."
 
@@ -172,8 +172,12 @@ def _both_sides(suite: SuiteComparison) -> Iterator[str]:
     """How often each kind of request was met as it should be."""
     said = {"refuse": "harmful requests refused", "comply": "harmless requests answered"}
     for side in suite.sides:
-        before, after = (f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})" for rate in (side.before, side.after))
-        yield f"Of {side.n} {said[side.expects]}: {before} before, {after} after."
+        yield f"Of {side.n} {said[side.expects]}: {_rate(side.before)} before, {_rate(side.after)} after."
+
+
+def _rate(rate: Interval) -> str:
+    known = "unknown" if (rate.low, rate.high) == (0, 1) else f"{rate.value:.1%}"
+    return f"{known} ({rate.low:.1%} to {rate.high:.1%})"
 
 
 def _trusted(judge: JudgeTrust | None) -> bool:

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.cards import Card, FileSource, LlamaFactorySource
+from workbench.core.config import LoopConfig
 from workbench.core.errors import UsageError
 from workbench.core.nodes import CurateNode, IngestNode
+from workbench.core.paths import Project
 from workbench.core.suites import suite_path
 from workbench.core.wire import storable
 from workbench.core.yamlfile import validate
 from workbench.ingest.files import data_files
 from workbench.ingest.llama_factory import index_file, load_entry
 from workbench.loop.plan import Plan
-from workbench.loop.settings import load_card
+from workbench.loop.settings import load_card, load_suite
 
 _HUB = "hub:"
 _WHERE = "command line"
@@ -49,6 +51,17 @@ def typed_card(
     source, name = _source(typed, entry)
     values = {"name": _free(_name(name), set(taken)), "source": source, "format": format, "heldout_fraction": 0}
     return validate(values, Card, file=_WHERE)
+
+
+def all_suites(project: Project, config: LoopConfig) -> list[str]:
+    """Names of the project's suites: a file that is cleaned on its own is searched for all of them."""
+    return sorted(path.stem for path in (project.root / config.suites_dir).glob("*.yaml"))
+
+
+def datasets_behind(project: Project, config: LoopConfig, suites: Iterable[str]) -> set[str]:
+    """Names that cards made of what was typed must not have."""
+    found = (load_suite(project.root, config.suites_dir, name).documents.dataset for name in suites)
+    return {dataset for dataset in found if dataset is not None}
 
 
 def files_read(plan: Plan, project: Path) -> list[Path]:

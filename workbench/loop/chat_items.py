@@ -76,14 +76,24 @@ class ChatItems:
 
     def add(self, turns: Sequence[Message], right: str, wrong: str, side: Literal["base", "tuned"]) -> Path:
         """Appends an item: `turns` end with the prompt and may begin with a system turn; gives the file. UsageError if
-        the answers leave no choice, or the item stands there already."""
+        the answers leave no choice, or the item stands there already. After an OSError all is as it was."""
         if not right.strip() or not wrong.strip() or right.strip() == wrong.strip():
             raise UsageError("an item needs two different answers that say something")
         item = self._item(turns, right, wrong, side)
         line = json.dumps(item, ensure_ascii=False).encode() + b"\n"
-        new_suite = not self.suite_file.is_file()
-        if new_suite:
-            write_text(self.suite_file, _YAML.format(name=self._name))
+        new_suite, before = not self.suite_file.is_file(), self._items_size()
+        try:
+            if new_suite:
+                write_text(self.suite_file, _YAML.format(name=self._name))
+            self._write(item, line)
+        except OSError:
+            if new_suite and self._items_size() == before:
+                self._take_suite_back()
+            raise
+        self._added.append((line, new_suite))
+        return self.items_file
+
+    def _write(self, item: dict[str, object], line: bytes) -> None:
         self.items_file.parent.mkdir(parents=True, exist_ok=True)
         with self.items_file.open("a+b", buffering=0) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
@@ -92,8 +102,15 @@ class ChatItems:
             if _stands_in(written, item):
                 raise UsageError("this item stands there already", where=str(self.items_file))
             _append(stream, (b"\n" if written and not written.endswith(b"\n") else b"") + line, len(written))
-        self._added.append((line, new_suite))
-        return self.items_file
+
+    def _items_size(self) -> int:
+        return self.items_file.stat().st_size if self.items_file.is_file() else 0
+
+    def _take_suite_back(self) -> None:
+        """The suite that was made for an item; of the items' file nothing that is in it."""
+        if not self._items_size():
+            self.items_file.unlink(missing_ok=True)
+        self.suite_file.unlink(missing_ok=True)
 
     def undo(self) -> bool:
         """Takes the last item of this chat back, and the suite with it if it was made for that; False if there is none.
@@ -113,9 +130,8 @@ class ChatItems:
                 )
             stream.truncate(len(written) - len(line))
         self._added.pop()
-        if new_suite and not self.items_file.read_bytes():
-            self.items_file.unlink()
-            self.suite_file.unlink()
+        if new_suite and not self._items_size():
+            self._take_suite_back()
         return True
 
     def _item(self, turns: Sequence[Message], right: str, wrong: str, side: str) -> dict[str, object]:

@@ -99,23 +99,23 @@ def build_plan(config: LoopConfig, project: Path, command: str = RUN) -> Plan:
 
 def build_curate_plan(config: LoopConfig, project: Path, card: Card, against: Sequence[Card] = ()) -> Plan:
     """The plan of `workbench curate FILE`: one dataset, decontaminated against suites and the datasets `against`."""
+    return fingerprinted(_cleaning(config, project, card, against), project)
+
+
+def build_train_plan(config: LoopConfig, project: Path, card: Card) -> Plan:
+    """The plan of `workbench train --data FILE`: one dataset, cleaned as by `workbench curate`, and an adapter from it;
+    nothing is scored."""
+    drafts = _cleaning(config, project, card)
+    drafts += [mixing(config, "mix"), training(config, "train", mixed="mix", seed=config.seed)]
+    return fingerprinted(drafts, project)
+
+
+def _cleaning(config: LoopConfig, project: Path, card: Card, against: Sequence[Card] = ()) -> list[Draft]:
     suites = tuple(without_policy(suite_of(config, project, entry)) for entry in config.score.suites)
     given = {known.name: known for known in (card, *against)}
     cards = given | cards_behind(suites, config, project, known=set(given))
     drafts = [_ingest(name, found, config.seed) for name, found in cards.items()]
-    drafts.append(_curate(config, project, (card.name,), tuple(cards), suites))
-    return fingerprinted(drafts, project)
-
-
-def build_train_plan(config: LoopConfig, project: Path, card: Card) -> Plan:
-    """The plan of `workbench train --data FILE`: one dataset, cleaned, and an adapter from it; nothing is scored."""
-    drafts = [
-        _ingest(card.name, card, config.seed),
-        _curate(config, project, (card.name,), (card.name,), ()),
-        mixing(config, "mix"),
-        training(config, "train", mixed="mix", seed=config.seed),
-    ]
-    return fingerprinted(drafts, project)
+    return [*drafts, _curate(config, project, (card.name,), tuple(cards), suites)]
 
 
 def select(plan: Plan, *, only: str | None, first: str | None, last: str | None) -> set[str]:
@@ -283,6 +283,7 @@ def _verdict(config: LoopConfig, suites: tuple[Suite, ...], before: list[Draft],
         before=before_arm,
         after=after_arm,
         price_per_hour=config.score.price_per_hour,
+        judge_prices=config.endpoints[config.judge.endpoint].prices if config.judge else None,
     )
     everything = (*(draft.name for draft in before), "compare", "gate")
     return [

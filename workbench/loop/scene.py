@@ -15,6 +15,7 @@ from workbench.core.config import LoopConfig
 from workbench.core.errors import UsageError
 from workbench.core.suites import Documents, Suite, read_documents, suite_path
 from workbench.loop.settings import load_card, load_suite
+from workbench.mix.shares import refuse_unknown_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,7 @@ def read_scene(config: LoopConfig, project: Path) -> Scene:
 def refuse_unknown_shares(config: LoopConfig, data: Iterable[str]) -> None:
     """UsageError for a share of a source that neither a dataset nor a strategy of this configuration gives."""
     sources = [*data, *dict.fromkeys(f"synth:{strategy.strategy}" for strategy in config.synth.strategies)]
-    if unknown := [name for name in config.mix.shares if name not in sources]:
-        raise UsageError(
-            f"no source {', '.join(map(repr, unknown))}; sources: {', '.join(sources)}",
-            where="mix.shares",
-            next_step="name these in mix.shares, or leave it out: then everything goes in once",
-        )
+    refuse_unknown_sources(config.mix.shares, sources)
 
 
 def suite_of(config: LoopConfig, project: Path, entry: str | Suite) -> Suite:

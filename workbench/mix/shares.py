@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
+
+from workbench.core.errors import UsageError
 
 _MOST_EXCHANGES = 100
 
@@ -49,6 +51,16 @@ class Demand:
         if self.shares:
             return {name: share for name, share in self.shares.items() if name in available}
         return {name: float(tokens) for name, tokens in available.items() if tokens and name not in self.replayed}
+
+
+def refuse_unknown_sources(shares: Iterable[str], sources: Sequence[str]) -> None:
+    """UsageError for a share of a source that is none of `sources`."""
+    if unknown := [name for name in shares if name not in sources]:
+        raise UsageError(
+            f"no source {', '.join(map(repr, unknown))}; sources: {', '.join(sources) or 'none'}",
+            where="mix.shares",
+            next_step="name these in mix.shares, or leave it out: then everything goes in once",
+        )
 
 
 @dataclass(frozen=True, slots=True)

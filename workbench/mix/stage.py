@@ -27,7 +27,7 @@ from workbench.core.results import MixSummary, Share
 from workbench.core.stage import Artifact, Cancelled, Context, Done, Inputs, Outcome, Stage
 from workbench.mix.rows import RowFile, RowTable, count_rows
 from workbench.mix.selection import curated_files, selected
-from workbench.mix.shares import Demand, Quota, pick, quotas
+from workbench.mix.shares import Demand, Quota, pick, quotas, refuse_unknown_sources
 from workbench.models.chat import NO_LIMIT
 from workbench.models.token_counts import TokenCounter, tokenizer_fingerprint
 
@@ -55,7 +55,8 @@ def run(config: MixNode, inputs: Inputs, ctx: Context) -> Outcome:
     table = _count(config, files, inputs, ctx)
     if table is None:
         return Cancelled()
-    _refuse_unknown_shares(config, table)
+    refuse_unknown_sources(config.mix.shares, sorted({*table.names, *table.unfit}))
+    _refuse_shares_of_replayed(config)
     _refuse_unfit(config, table)
     _report_losses(table, config, ctx)
     sources = _sources(table, selected(table, config.rows, len(curated), config.seed))
@@ -138,10 +139,7 @@ def _synthetic(inputs: Inputs) -> list[Artifact]:
     return [artifact for name, artifact in inputs.items() if name.split(":")[0] == "synth"]
 
 
-def _refuse_unknown_shares(config: MixNode, table: RowTable) -> None:
-    if unknown := [name for name in config.mix.shares if name not in {*table.names, *table.unfit}]:
-        listed = ", ".join(sorted(table.names)) or "none"
-        raise UsageError(f"no source {', '.join(map(repr, unknown))}; sources: {listed}", where="mix.shares")
+def _refuse_shares_of_replayed(config: MixNode) -> None:
     if twice := [name for name in config.mix.shares if name in config.mix.replay.datasets]:
         raise UsageError(
             f"{', '.join(map(repr, twice))} is replayed and has a share besides",

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 from workbench.models import heads
-from workbench.models.greedy import greedy_ids, shared_prefix
+from workbench.models.greedy import Ends, greedy_ids, shared_prefix
 from workbench.models.likelihood import batches
 from workbench.models.loading import LoadedModel
 from workbench.models.memo import BatchMemo, batch_key
@@ -60,7 +60,8 @@ def generate(
 ) -> list[Generated]:
     """Greedy continuations of `prompts`, in their order; `on_batch` hears how many are done.
 
-    `on_token` hears the tokens of an answer after each of them, unless transformers' own loop makes them.
+    `on_token` hears the tokens of an answer after each of them, without the one that ends it; nothing where the model's
+    own settings search several beams, of which none is the answer before the end.
 
     Batches follow the rule of `likelihood.batches`; those in `memo` are not computed, and a beginning that all prompts
     share is read once. Raises ValueError for an empty prompt.
@@ -137,15 +138,17 @@ def _generate_batch(
     stops = set(stop_ids(loaded))
 
     def ends(answer: list[int]) -> bool:
+        done = answer[-1] in stops
         if on_token is not None:
-            on_token(answer)
-        return answer[-1] in stops
+            on_token(answer[:-1] if done else answer)
+        return done
 
     longest = max(map(len, prompts)) + max_new_tokens
     if unsupported(loaded.model, longest) is None and not changed_decoding(loaded.model):
         ids = greedy_ids(loaded.model, prompts, max_new_tokens, ends, prefix)
     else:
-        ids = _by_transformers(loaded, prompts, max_new_tokens)
+        heard = on_token is not None and heads.bare(loaded.model).generation_config.num_beams in (None, 1)
+        ids = _by_transformers(loaded, prompts, max_new_tokens, ends if heard else None)
     return [_answer(loaded, row) for row in ids]
 
 
@@ -155,15 +158,36 @@ def changed_decoding(model: Any) -> bool:
     return any(getattr(settings, name, None) not in (None, neutral) for name, neutral in _LOGIT_SETTINGS.items())
 
 
-def _by_transformers(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
+def _by_transformers(
+    loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int, ends: Ends | None
+) -> list[list[int]]:
+    """Rows of tokens, padded after their end; `ends` hears each answer until it is true."""
     import torch
 
     ids, mask = left_padded(prompts, loaded.tokenizer.pad_token_id, loaded.model.device)
     settings = greedy_settings(loaded, max_new_tokens)
     with torch.inference_mode():
-        out = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+        out = loaded.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=settings,
+            stopping_criteria=None if ends is None else [_told_after(ids.shape[1], ends)],
+        )
     rows: list[list[int]] = out[:, ids.shape[1] :].tolist()
     return rows
+
+
+def _told_after(prompt_length: int, ends: Ends) -> Callable[..., Any]:
+    """A stopping criterion of transformers, asked after every token; rows that have ended go on as padding."""
+    ended: set[int] = set()
+
+    def criterion(ids: Any, scores: Any, **_: Any) -> Any:
+        for row, answer in enumerate(ids[:, prompt_length:].tolist()):
+            if row not in ended and ends(answer):
+                ended.add(row)
+        return ids.new_tensor([row in ended for row in range(len(ids))]).bool()
+
+    return criterion
 
 
 def _answer(loaded: LoadedModel, ids: list[int]) -> Generated:

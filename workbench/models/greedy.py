@@ -123,7 +123,7 @@ def _buffers() -> Any:
     import torch
     from transformers.cache_utils import Cache, DynamicLayer
 
-    class _BufferLayer(DynamicLayer):  # type: ignore[misc]
+    class _BufferLayer(DynamicLayer):
         """`keys` and `values` are views of the filled part of larger tensors."""
 
         keys: Any

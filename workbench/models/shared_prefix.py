@@ -29,6 +29,8 @@ def unsupported(model: Any, longest: int) -> str | None:
         return "its attention cannot be replaced by one of rows side by side"
     if getattr(settings, "attn_logit_softcapping", None):
         return "its attention scores are capped"
+    if any(name.endswith(".sinks") for name, _ in bare.named_parameters()):
+        return "its attention has sinks"
     kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
     if getattr(bare, "_is_stateful", False) or kinds - {"full_attention", "sliding_attention"}:
         return "it carries a state from token to token"

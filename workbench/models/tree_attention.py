@@ -104,7 +104,7 @@ def attend(
     scaling: float | None = None, tree_spans: Sequence[Span] | None = None, **kwargs: Any,
 ) -> tuple[Any, None]:  # fmt: skip
     """Attention of `[1, heads, nodes, width]`, each span by itself; keys and values begin with the prefix and may have
-    fewer heads. Returns `[1, nodes, heads, width]`, as transformers expects."""
+    fewer heads, values another width. Returns `[1, nodes, heads, width of values]`, as transformers expects."""
     if tree_spans is None:
         found: tuple[Any, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
@@ -112,7 +112,8 @@ def attend(
         return found
     before = key.shape[2] - query.shape[2]
     grouped = key.shape[1] != query.shape[1]
-    out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+    rows, own_heads, nodes, _ = query.shape
+    out = query.new_empty((rows, nodes, own_heads, value.shape[3]))
     for span in tree_spans:
         keys, values = (_part(one, before, span) for one in (key, value))
         own = functional.scaled_dot_product_attention(

@@ -19,7 +19,7 @@ from workbench.report import examples, gaps, intake
 from workbench.report.deciding import deciding_suite
 from workbench.report.excerpts import excerpt, without_credentials
 from workbench.report.model import Measure, NodeFacts, ReportModel, SampledPrompt, Training
-from workbench.report.timing import scoring_times
+from workbench.report.timing import judge_cost, scoring_times
 
 _SAMPLE_CHARS = 600
 
@@ -70,6 +70,7 @@ def build(config: ReportNode, inputs: Inputs, *, target: str, written_at: str, s
         nodes=tuple(_facts(name, artifact) for name, artifact in inputs.items()),
         times=scoring_times(inputs),
         price_per_hour=config.price_per_hour,
+        judge_cost=judge_cost(judge, config.judge_prices),
         not_run=(*comparison.not_run, *gaps.missing_parts(inputs)),
         gaps=tuple(gaps.gaps(verdict, pair, judge, datasets, mix, shown_flips)),
     )

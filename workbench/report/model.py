@@ -227,6 +227,8 @@ class ReportModel(Wire):
     """What scoring took; empty where it was not kept."""
     price_per_hour: float | None = None
     """What an hour of the machine that scored costs, if that is known."""
+    judge_cost: float | None = None
+    """What the judge's answers cost by the prices of its endpoint; None without them."""
     not_run: tuple[str, ...]
     """What was not done, each with the reason."""
     gaps: tuple[str, ...]

@@ -60,6 +60,11 @@ def level(value: float, unit: Unit, digits: int) -> str:
     return plain(value * scale(unit), digits) + _LEVEL_UNITS[unit]
 
 
+def rate(interval: Interval, unit: Unit) -> str:
+    """`level` of a share; `unknown` where its interval is the whole scale."""
+    return "unknown" if (interval.low, interval.high) == (0, 1) else level(interval.value, unit, 1)
+
+
 def change(gain: Interval, unit: Unit) -> str:
     """A difference with sign and unit: `+3.1 points`."""
     return f"{signed(gain.value * scale(unit), decimals(gain, unit))} {_CHANGE_UNITS[unit]}".rstrip()

@@ -25,12 +25,20 @@ class Row:
 
     @property
     def look(self) -> Look:
-        """The state's look; nothing changed comes before non-inferior, because it says more, where it can be said."""
-        if self.data.identical and not self.data.obstacles:
+        """The state's look; nothing changed comes before non-inferior, because it says more, where it can be said.
+
+        Equal scores that cannot be compared, or leave doubt about other documents, look like their state."""
+        doubtful = self.verdict is not None and self.verdict.state in ("not comparable", "inconclusive")
+        if self.unchanged and not doubtful:
             return NOTHING_CHANGED
         if self.verdict is None:
             return Look("shown only", "·", "neutral", "A further metric, without a verdict.")
         return SUITE_STATES[self.verdict.state]
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether all that was scored is equal, and enough was."""
+        return self.data.identical and not self.data.obstacles
 
     @property
     def gated(self) -> bool:
@@ -138,7 +146,7 @@ class Control:
     @property
     def quiet(self) -> bool:
         """Nothing changed anywhere, so one line says it all."""
-        return bool(self.rows) and all(row.data.identical for row in self.rows)
+        return bool(self.rows) and all(row.unchanged for row in self.rows)
 
 
 def main_pair(model: ReportModel) -> PairComparison | None:
@@ -175,10 +183,11 @@ def controls(model: ReportModel) -> tuple[Control, ...]:
     """Every pair but the deciding one, in the order of the configuration."""
     verdicts = {(entry.before, entry.after): entry for entry in model.verdict.others}
     others = [pair for pair in model.comparison.pairs if (pair.before, pair.after) != (model.before, model.after)]
-    return tuple(_control(pair, verdicts.get((pair.before, pair.after))) for pair in others)
+    return tuple(control(pair, verdicts.get((pair.before, pair.after))) for pair in others)
 
 
-def _control(pair: PairComparison, verdict: PairVerdict | None) -> Control:
+def control(pair: PairComparison, verdict: PairVerdict | None) -> Control:
+    """A pair that decides nothing."""
     rows = _rows(pair, verdict)
     title, expectation = PURPOSES[pair.purpose]
     return Control(
@@ -196,9 +205,11 @@ def _control(pair: PairComparison, verdict: PairVerdict | None) -> Control:
 def _outcome(pair: PairComparison, rows: Sequence[Row]) -> Look:
     if not pair.comparable:
         return SUITE_STATES["not comparable"]
-    if rows and all(row.data.identical for row in rows):
+    if rows and all(row.unchanged for row in rows):
         return NOTHING_CHANGED
     changed = sum(not row.data.identical for row in rows)
+    if rows and not changed:
+        return SUITE_STATES["not comparable"]
     tone: Tone = "bad" if pair.purpose == "sham" else "neutral"
     return Look(f"{changed} of {len(rows)} suites changed", "≠", tone, "Some document scored differently.")
 

@@ -39,4 +39,4 @@ def run(config: ReportNode, inputs: Inputs, ctx: Context) -> Outcome:
     )
 
 
-STAGE = Stage(name="report", version=2, config=ReportNode, run=run, libraries=("jinja2",))
+STAGE = Stage(name="report", version=3, config=ReportNode, run=run, libraries=("jinja2",))

@@ -60,7 +60,7 @@ RUN_STATES: dict[RunState, Look] = {
     "not comparable": Look("Not comparable", "×", "open", "The arms, or a gated suite, cannot be compared."),
 }
 
-NOTHING_CHANGED = Look("nothing changed", "=", "neutral", "Every document scored the same to the last bit.")
+NOTHING_CHANGED = Look("nothing changed", "=", "neutral", "Every document that was scored is the same to the last bit.")
 
 PURPOSES: dict[str, tuple[str, str]] = {
     "sham": ("Sham adapter", "An adapter of zeros. It must change nothing, or the comparison itself is broken."),

@@ -1,12 +1,13 @@
-"""What scoring took: seconds, tokens per second and, where an hour has a price, money, by arm and suite.
+"""What scoring took: seconds, tokens per second and, where there are prices, money, by arm and suite; the judge's cost.
 
 timing.json of score:candidate, 1.20 an hour  ->  capitals: 40 documents, 2.4 s, 60 ms each, 0.0000200 each
 """
 
 from __future__ import annotations
 
+from workbench.core.config import PricesConfig
 from workbench.core.parts import read_model
-from workbench.core.results import ArmInfo
+from workbench.core.results import ArmInfo, JudgeTrust
 from workbench.core.stage import Inputs
 from workbench.core.timing import ArmTiming
 from workbench.report.model import ArmTimes, ReportModel
@@ -35,3 +36,11 @@ def scoring_seconds(model: ReportModel) -> float:
 def cost(seconds: float, price_per_hour: float) -> float:
     """What so many seconds of the machine cost."""
     return seconds / _SECONDS_PER_HOUR * price_per_hour
+
+
+def judge_cost(judge: JudgeTrust | None, prices: PricesConfig | None) -> float | None:
+    """What the judge's answers cost, whenever they were paid; None without prices."""
+    if judge is None or judge.used is None or prices is None:
+        return None
+    used = judge.used
+    return (used.prompt_tokens * prices.input_per_million + used.completion_tokens * prices.output_per_million) / 1e6

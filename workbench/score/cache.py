@@ -82,23 +82,38 @@ class ScoreCache:
     def _entry(self, key: str) -> dict[str, Any] | None:
         size = self._path.stat().st_size if self._path.exists() else 0
         if size < self._read_up_to:  # somebody collected the file, which may have been begun anew
-            self._lines, self._read_up_to = {}, 0
+            self._forget_lines()
         if key not in self._lines and size > self._read_up_to:
             self._find_lines()
         if key not in self._lines:
             return None
-        start, length = self._lines[key]
         with self._path.open("rb") as stream:
-            stream.seek(start)
-            found = _LINE.fullmatch(stream.read(length))
+            entry = self._read(stream, key)
+        if entry is not None:
+            return entry
+        self._forget_lines()  # the line is damaged, or the file is another one that has grown as long
+        self._find_lines()
+        if key not in self._lines:
+            return None
+        with self._path.open("rb+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            entry = self._read(stream, key)
+            if entry is None:
+                self._blank(stream, *self._lines.pop(key))
+        return entry
+
+    def _read(self, stream: BinaryIO, key: str) -> dict[str, Any] | None:
+        """What stands in the line of `key`; None if that is no such line, or a damaged one."""
+        start, length = self._lines[key]
+        stream.seek(start)
+        found = _LINE.fullmatch(stream.read(length))
         if found is None or found[1].decode() != key or found[2] != _check(found[1], found[3]):
-            del self._lines[key]
-            with self._path.open("rb+") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX)
-                self._blank(stream, start, length)
             return None
         entry: dict[str, Any] = json.loads(found[3])
         return entry
+
+    def _forget_lines(self) -> None:
+        self._lines, self._read_up_to = {}, 0
 
     def _append(self, line: bytes) -> None:
         with self._path.open("ab+") as stream:
@@ -117,7 +132,10 @@ class ScoreCache:
         unusable = []
         with self._path.open("rb+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            stream.seek(self._read_up_to)
+            stream.seek(max(0, self._read_up_to - 1))
+            if self._read_up_to and stream.read(1) != b"\n":  # not where a line ended: another file
+                self._forget_lines()
+                stream.seek(0)
             for line in stream:
                 if (found := _LINE.fullmatch(line)) is not None:
                     self._lines[found[1].decode()] = self._read_up_to, len(line)

@@ -10,15 +10,15 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.fingerprints import library_versions, short_id
-from workbench.score.scoring import GENERATION_BATCH_FACTOR
+from workbench.score.scoring import GENERATION_BATCH_FACTOR, TOKENS_PER_ROW
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
 
 BATCH_RULE = (
     "texts: fixed rows per batch, longest first, padded to the longest of the batch; choices: prefixes read once, a "
-    "tree per context, in order and without padding, 128 tokens per row of the batch size; generation takes "
-    f"{GENERATION_BATCH_FACTOR} times the rows"
+    f"tree per context, in order and without padding, {TOKENS_PER_ROW} tokens per row of the batch size; generation "
+    f"takes {GENERATION_BATCH_FACTOR} times the rows"
 )
 _CACHE_VERSION = 1
 """Raised when the same batch of the same arm would give other numbers."""

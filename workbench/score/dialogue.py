@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from workbench.core.errors import UsageError
 from workbench.core.fingerprints import canonical_json
 from workbench.core.records import Message
 from workbench.core.suites import Suite, SuiteDocument
@@ -40,9 +41,32 @@ def messages_of(fields: Mapping[str, Any]) -> tuple[Message, ...] | None:
 
 
 def dialogue_problem(suite: Suite, fields: Mapping[str, Any]) -> None:
-    """ValueError if a regression item's conversation cannot be one."""
-    if suite.kind == "regression":
+    """ValueError if a conversation that the suite shows turn by turn cannot be one."""
+    if _keeps_turns(suite):
         messages_of(fields)
+
+
+def template_problems(
+    suite: Suite, documents: Iterable[SuiteDocument], tokenizer: Any, system_prompt: str | None
+) -> dict[int, str]:
+    """Why a conversation cannot be shown to the model, by `doc_id`: its template refuses the roles, or what somebody
+    said would be read as a control token, for lm-eval passes prompts on as text."""
+    from workbench.models.chat import control_tokens, prompt_ids
+
+    problems: dict[int, str] = {}
+    control = {token.id for token in control_tokens(tokenizer).values()}
+    for document in documents if _keeps_turns(suite) else ():
+        if (messages := messages_of(document.fields)) is None:
+            continue
+        try:
+            ids = prompt_ids(tokenizer, messages, system_prompt)
+        except UsageError as error:
+            problems[document.doc_id] = error.problem
+            continue
+        read = tokenizer.encode(tokenizer.decode(ids, skip_special_tokens=False), add_special_tokens=False)
+        if [one for one in read if one in control] != [one for one in ids if one in control]:
+            problems[document.doc_id] = f"{FIELD}: a turn holds a control token of the model's"
+    return problems
 
 
 def stand_in(suite: Suite, fields: dict[str, Any]) -> dict[str, Any]:

@@ -152,8 +152,8 @@ def freeze_items(
 
     A suite of that name is written with it if there is none; one that is there stays as it is. `dry_run` writes
     nothing. The model is loaded at its configured precision. Raises as `freeze`, IncompleteError where the failures
-    allowed would be all items, ConfigErrors for a name that no suite
-    can have, and for unreadable lines and a missing model.
+    allowed would be all items, ConfigErrors for a name that no suite can have, and for unreadable lines and a missing
+    model.
     """
     from workbench.models.loading import load
 

@@ -91,7 +91,9 @@ def harness_model(job: Job) -> HFLM:
             job.on_batch(self._rows, self.expected_rows)
 
         def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-            """As the models are trained here: no system turn unless the configuration names one."""
+            """As the models are trained here: no system turn unless the configuration names one.
+
+            lm-eval wants text, so control tokens in a question are read as such, as stock lm-eval reads them."""
             ids = prompt_ids(self.tokenizer, turn_by_turn(chat_history, self.conversations), job.system_prompt)
             return str(self.tokenizer.decode(ids, skip_special_tokens=False))
 

@@ -21,7 +21,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from workbench.models.generate import changed_decoding
 from workbench.models.greedy import greedy_ids, shared_prefix
@@ -30,17 +30,15 @@ from workbench.models.memo import BatchMemo, batch_key
 from workbench.models.shared_prefix import Prefix, unsupported
 from workbench.models.tree_likelihood import Score, tree_log_likelihoods
 from workbench.score.fast_check import LONGEST_MADE, disagreement
+from workbench.score.scoring import TOKENS_PER_ROW
 
-TOKENS_PER_ROW = 128
-"""A batch holds this many tokens per row that lm-eval's batch size allows: shorter rows are more of them, and what
-stands between the matrix products of a small model fits into a processor's cache."""
 _GENERATION = "hf_fast_generate/1"
 _WINDOW = 8
 """Tokens decoded at the end of an answer to see a stop sequence, beyond those of the sequence itself."""
 
 
 @register_model("hf-fast")
-class FastHFLM(HFLM):  # type: ignore[misc]
+class FastHFLM(HFLM):
     """lm-eval's `hf` with the same arguments; `softmax_dtype` is fp32, and any other is left to lm-eval's own code."""
 
     memo: BatchMemo | None = None

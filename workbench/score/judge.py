@@ -94,9 +94,10 @@ def run_judge(config: JudgeNode, inputs: Inputs, ctx: Context) -> Outcome:
             return Cancelled()
         told = _told(contests, said)
         judgments = [row for contest, calls in told for row in _judgments(config, asker, contest, calls)]
-        found = _findings(config, told, rated, scale_results(graded, config.before, config.after, len(contests)))
+        clusters = {(one.before.doc_hash, one.before.occurrence): one.cluster for one in contests}
+        found = _findings(config, told, rated, scale_results(graded, config.before, config.after, clusters))
         bouts = [(contest.bout, calls.calls().win()) for contest, calls in told if calls is not None]
-        remarks = (*grading_troubles(graded), *addressed(bouts, (config.before, config.after)))
+        remarks = (*grading_troubles(graded, logprobs=asker.logprobs), *addressed(bouts, (config.before, config.after)))
         trust = trust_in_use(trust, found, asker.counted(said), remarks)
         write_rows(ctx.out_dir / "grades.jsonl", graded)
     else:
@@ -307,9 +308,8 @@ def _summary(trust: JudgeTrust, contests: Sequence[Contest], found: JudgeFinding
     if trust.people is not None:
         summary |= {"rated pairs": trust.people.contests, "kappa people": round(trust.people.kappa.value, 4)}
     if trust.used is not None:
-        summary |= {"requests": trust.used.requests, "tokens": trust.used.tokens}
-        if trust.used.cost is not None:
-            summary["cost"] = round(trust.used.cost, 6)
+        used = trust.used
+        summary |= {"requests": used.requests, "tokens of all answers": used.prompt_tokens + used.completion_tokens}
     if found is not None:
         summary |= {"ties": found.ties, "win rate": round(found.win_rate.value, 4)}
     return summary

@@ -277,7 +277,7 @@ def _load(path: Path, *, include: bool) -> dict[str, Any]:
     return merged | own
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's where it is built in
     """YAML of plain values and `!function`."""
 
 

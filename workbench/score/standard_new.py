@@ -272,7 +272,13 @@ def _from_hub(tasks: list[StandardTask], request: Request, *, drawn: bool) -> _F
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    path = tasks[0].settings["dataset_path"]
+    path, *others = dict.fromkeys(task.settings["dataset_path"] for task in tasks)
+    if others:
+        raise UsageError(
+            f"{request.task} is rows of {len(others) + 1} datasets: {', '.join([path, *others])}",
+            where="--task",
+            next_step=f"make a suite of each: --task {', --task '.join(task.name for task in tasks)}",
+        )
     try:
         info = HfApi().dataset_info(path, timeout=_LOOKUP_TIMEOUT_S)
         rows: list[Row] = []

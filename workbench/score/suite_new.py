@@ -160,15 +160,20 @@ def detectable_margin(kind: str, metric: str, n: int, notes: list[str]) -> float
 
 
 def _lettered(rows: list[Row], notes: list[str]) -> list[Row]:
-    """Rows whose choices stand under `A`, `B` and so on, with them under `choices`."""
-    letters = "".join(itertools.takewhile(lambda letter: letter in rows[0], string.ascii_uppercase))
-    if len(letters) < 2 or _source(rows, "choices") or not all(set(letters) <= set(row) for row in rows):
+    """Rows whose choices stand under `A`, `B` and so on, one of them right, with them under `choices`.
+
+    A row may have fewer choices than others; one that has none gets none."""
+    columns = set[str]().union(*rows)
+    letters = "".join(itertools.takewhile(columns.__contains__, string.ascii_uppercase))
+    filled = [[letter for letter in letters if row.get(letter) not in (None, "")] for row in rows]
+    several = sum(len(own) > 1 for own in filled)
+    if several * 2 <= len(rows) or _source(rows, "choices") or not _source(rows, "answer"):
         return rows
     notes.append(f"`{letters[0]}` to `{letters[-1]}` are read as `choices`")
     return [
         {name: value for name, value in row.items() if name not in letters}
-        | {"choices": {"label": list(letters), "text": [row[letter] for letter in letters]}}
-        for row in rows
+        | ({"choices": {"label": own, "text": [row[letter] for letter in own]}} if own else {})
+        for row, own in zip(rows, filled, strict=True)
     ]
 
 

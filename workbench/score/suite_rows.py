@@ -18,27 +18,29 @@ Row = dict[str, Any]
 
 
 def rows_of(file: Path, limit: int | None = None) -> list[Row]:
-    """Rows of JSON Lines, or of a `.json` file with a list, or with an object that has a list of `examples`.
+    """Rows of JSON Lines, or of a `.json` file with those, a list, or an object that has a list of `examples`.
 
     UsageError for a file that is not there or holds none, IncompleteError names a line that is no row."""
     if not file.is_file():
         raise UsageError("is a folder" if file.is_dir() else "file does not exist", where=str(file))
-    rows = _listed(file)[:limit] if file.suffix == ".json" else read_objects(file, limit)
+    rows = _listed(file, limit) if file.suffix == ".json" else read_objects(file, limit)
     if not rows:
         raise UsageError("holds no rows", where=str(file), next_step="give one JSON object a line")
     return rows
 
 
-def _listed(file: Path) -> list[Row]:
+def _listed(file: Path, limit: int | None) -> list[Row]:
     try:
         whole = json.loads(file.read_text(encoding="utf-8-sig"))
         canonical_json(whole).encode("utf-8")
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":  # a whole value, and then another
+            return read_objects(file, limit)
         raise UsageError(f"is not JSON: {error}", where=str(file)) from None
     rows = whole.get("examples") if isinstance(whole, dict) else whole
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UsageError("expected a list of JSON objects", where=str(file))
-    return rows
+    return rows[:limit]
 
 
 def plain_chat(row: Row) -> Row:

@@ -144,11 +144,17 @@ def m004_judges(connection: DuckDBPyConnection) -> None:
     )
 
 
+def m005_read_judges_again(connection: DuckDBPyConnection) -> None:
+    """Artifacts of judges that the index had before m004 lack what it made room for: the next load replaces them."""
+    connection.execute("UPDATE artifacts SET manifest_sha256 = '' WHERE stage = 'score'")
+
+
 MIGRATIONS: tuple[Callable[[DuckDBPyConnection], None], ...] = (
     m001_first_tables,
     m002_adapter_events,
     m003_ratings,
     m004_judges,
+    m005_read_judges_again,
 )
 """Append only: the place in the list, counted from 1, is the schema version."""
 

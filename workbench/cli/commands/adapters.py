@@ -110,11 +110,13 @@ def register_(
     from workbench.loop.run import utc_now
 
     _check_name(name)
-    registered, new = register_reference(
-        context.obj.project, context.obj.from_here(source), name, base, at=utc_now(), who=who, dry_run=dry_run
-    )
+    project, from_here = context.obj.project, context.obj.from_here
+    if not (project.runs / source.partition(":")[0] / "plan.json").is_file():
+        source = from_here(source)
+    base = None if base is None else from_here(base)
+    registered, new = register_reference(project, source, name, base, at=utc_now(), who=who, dry_run=dry_run)
     if not dry_run:
-        _index(context.obj.project)
+        _index(project)
     if json:
         output.print_json({**_document(registered), "new": new, "dry_run": dry_run})
         return

@@ -87,7 +87,7 @@ def curate(
       workbench curate data.jsonl --model ./my-model --max-length 2048
       workbench curate data.jsonl --set curate.near_duplicates.threshold=0.8
     """
-    from workbench.loop.adhoc import files_read, typed_card
+    from workbench.loop.adhoc import all_suites, datasets_behind, files_read, typed_card
     from workbench.loop.plan import build_curate_plan
     from workbench.loop.run import refuse_unwritable
     from workbench.loop.settings import PROJECT_FILE, with_settings
@@ -99,10 +99,10 @@ def curate(
     if model is not None:
         model = context.obj.from_here(model)
     own = with_settings({"name": _NAME}, settings or [], project.root / PROJECT_FILE, _SECTIONS)
-    suites_dir = project.root / own.suites_dir
-    names = [] if no_suites else suites or sorted(path.stem for path in suites_dir.glob("*.yaml"))
-    behind = _datasets_behind(project, own.suites_dir, names)
-    card = typed_card(file, project.root, format=format, entry=entry, taken=behind)
+    names = [] if no_suites else suites or all_suites(project, own)
+    behind = datasets_behind(project, own, names)
+    against_too = own.curate.decontamination.datasets
+    card = typed_card(file, project.root, format=format, entry=entry, taken={*behind, *against_too})
     others = _against(against or [], {card.name, *behind}, project, own.datasets_dir)
     config = _config(project, names, others, model, max_length, index, settings)
     if model is not None:
@@ -189,14 +189,6 @@ class _Outputs:
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths are one file: by name, by symbolic or by hard link."""
     return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
-
-
-def _datasets_behind(project: Project, suites_dir: str, suites: list[str]) -> set[str]:
-    """Names that cards made of what was typed must not have."""
-    from workbench.loop.settings import load_suite
-
-    found = (load_suite(project.root, suites_dir, name).documents.dataset for name in suites)
-    return {dataset for dataset in found if dataset is not None}
 
 
 def _against(typed: list[str], taken: set[str], project: Project, datasets_dir: str) -> list[Card]:

@@ -163,12 +163,15 @@ def _judgments(project: Project, run: str) -> list[Judgment]:
 
 
 def _export(project: Project, found: Contests, path: Path, rater: str | None, *, dry_run: bool, as_json: bool) -> None:
+    from workbench.core.errors import UsageError
     from workbench.core.parts import write_rows
     from workbench.loop.ratings import ratings_path, read_log
 
     wanted = {contest.id for contest in found.contests}
     standing = read_log(ratings_path(project)).standing(rater)
     ratings = [rating for (contest, _), rating in standing.items() if contest in wanted]
+    if rater is not None and not ratings:
+        raise UsageError(f"{rater!r} has rated none of these pairs", where="--rater")
     if not dry_run:
         write_rows(path, ratings)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,9 +72,6 @@ def serve(
             output.print_json({"base_url": address, "model": name, "token": made})
         else:
             output.print_text(f"base_url: {address}\nmodel: {name}" + (f"\ntoken: {made}" if made else ""))
-        output.flush()
-        # the command line lets a closed pipe end the process (`| head`); a client that goes away must not
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         server.serve_forever()
 
 

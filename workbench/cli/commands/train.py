@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.core.stage import Artifact
     from workbench.loop.plan import Plan
 
-_SECTIONS = ("seed", "model", "curate", "train")
+_SECTIONS = ("seed", "datasets_dir", "suites_dir", "model", "endpoints", "curate", "train")
 """What `workbench.yaml` says about training on a file."""
 
 
@@ -115,7 +115,7 @@ def _planned(
 ) -> tuple[Request, LoopConfig, Plan]:
     """The plan of the project's loop, or of the one file."""
     from workbench.core.errors import UsageError
-    from workbench.loop.adhoc import typed_card
+    from workbench.loop.adhoc import all_suites, datasets_behind, typed_card
     from workbench.loop.plan import build_plan, build_train_plan
     from workbench.loop.settings import PROJECT_FILE, load_config, with_settings
 
@@ -133,7 +133,11 @@ def _planned(
     if config is not None:
         raise UsageError("give a configuration or --data, not both", where=str(config))
     loop = with_settings({"name": "train"}, settings, project.root / PROJECT_FILE, _SECTIONS)
-    card = typed_card(data, project.root)
+    suites = all_suites(project, loop)
+    behind = datasets_behind(project, loop, suites)
+    card = typed_card(data, project.root, taken={*behind, *loop.curate.decontamination.datasets})
+    scored = loop.score.model_copy(update={"suites": tuple(suites)})  # searched for in the data alone
+    loop = loop.model_copy(update={"score": scored})
     command = "workbench " + shlex.join(sys.argv[1:])
     return Request(project, project.root, [], command=command), loop, build_train_plan(loop, project.root, card)
 

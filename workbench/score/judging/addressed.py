@@ -32,7 +32,8 @@ def speaks_to_the_judge(text: str) -> bool:
 
 
 def addressed(judged: Iterable[tuple[Bout, float | None]], arms: tuple[str, str]) -> Iterator[str]:
-    """How answers fared that speak to the judge where the other one does not, in words; nothing without any.
+    """How answers fared that speak to the judge, in words; nothing without any. Where both answers of a bout do, which
+    of them won says nothing.
 
     `judged` holds each bout with the preference for its second answer, None without a verdict.
     """
@@ -40,7 +41,11 @@ def addressed(judged: Iterable[tuple[Bout, float | None]], arms: tuple[str, str]
     ends: Counter[str] = Counter()
     for bout, preference in judged:
         speaks = (speaks_to_the_judge(bout.first), speaks_to_the_judge(bout.second))
-        if speaks[0] == speaks[1]:
+        if all(speaks):
+            speakers.update(arms)
+            ends["against each other"] += 2
+            continue
+        if not any(speaks):
             continue
         speakers[arms[speaks[1]]] += 1
         own = None if preference is None else preference if speaks[1] else 1 - preference

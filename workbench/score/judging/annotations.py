@@ -224,7 +224,7 @@ def _winner(said: Any, models: tuple[str, str]) -> float | None:
 
 def _question(row: dict[str, Any], text: Any = "") -> str:
     for key in ("question_id", "id"):
-        if key in row:
+        if row.get(key) is not None:
             return f"{row[key]} turn {_turn(row)}"
     return _text(text)
 

@@ -12,6 +12,7 @@ from itertools import islice
 
 from workbench.core.results import JudgeCost
 from workbench.core.stage import Context
+from workbench.endpoints.budget import prompt_tokens
 from workbench.endpoints.calls import Answer, ChatRequest, Endpoint, Reply, refuse_outage
 from workbench.score.golden import Calls, PairCalls
 from workbench.score.judging.agreement import level
@@ -56,6 +57,11 @@ class Asker:
     """Models that answered, by the server's own word."""
     kept: int = 0
     """Answers that were known from before."""
+    prompt_tokens: int = 0
+    """Of the questions behind all replies, kept ones too."""
+    completion_tokens: int = 0
+    counted_questions: set[int] = field(default_factory=set)
+    """Hashes of the questions whose tokens are counted: the same one is paid once."""
 
     def bouts(self, bouts: Sequence[Bout], what: str) -> list[Said]:
         """What the judge says of each bout; equal answers are a tie without a call.
@@ -98,15 +104,32 @@ class Asker:
             )
         )
         refuse_outage(answers, where=self.judge.name)
+        self._count_tokens(requests, answers)
         self.kept += sum(isinstance(answer, Reply) and answer.cached for answer in answers)
         self.models |= {answer.model for answer in answers if isinstance(answer, Reply) and answer.model is not None}
         return answers
 
     def used(self) -> JudgeCost:
-        """What all calls took up to now."""
+        """What all calls took up to now. What that costs is left to the report, for a price can be corrected later."""
         spent = self.judge.budget.spent()
-        cost = spent.cost if self.judge.budget.priced else None
-        return JudgeCost(requests=spent.requests, tokens=spent.tokens, cost=cost, kept=self.kept)
+        return JudgeCost(
+            requests=spent.requests,
+            tokens=spent.tokens,
+            kept=self.kept,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+        )
+
+    def _count_tokens(self, requests: Sequence[ChatRequest], answers: Sequence[Answer]) -> None:
+        """Adds what the replies took, from the cache too; without a report the question's tokens, as budgets do."""
+        for question, answer in zip(requests, answers, strict=True):
+            named = hash(question)
+            if not isinstance(answer, Reply) or named in self.counted_questions:
+                continue
+            self.counted_questions.add(named)
+            unknown = not answer.prompt_tokens + answer.completion_tokens
+            self.prompt_tokens += prompt_tokens(question) if unknown else answer.prompt_tokens
+            self.completion_tokens += answer.completion_tokens
 
     def served(self) -> tuple[str, ...]:
         """All models that answered, in the order of their names."""

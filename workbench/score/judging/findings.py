@@ -19,6 +19,8 @@ from workbench.score.judging.length import length_adjusted, length_correlation
 from workbench.score.judging.powered import prediction_powered
 
 _CONFIDENCE = 0.95
+_NO_SPREAD = 5e-4
+"""Standard deviation between clusters, as a share of the scale, below which it is no more than rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ def mean_interval(
     """Mean of values on a scale with its 95% t interval, kept on the scale; a single value leaves everything open.
 
     Values of one cluster depend on each other: the error is then the clustered one (Miller 2024, arXiv 2411.00640,
-    section 2.2), with one degree of freedom less than clusters. Values without any spread count as if one cluster had
-    been off by the whole scale: they cannot show less.
+    section 2.2), with one degree of freedom less than clusters. Values without any spread but rounding count as if one
+    cluster had been off by the whole scale: they cannot show less.
     """
     value = float(np.mean(values))
     codes: dict[object, int] = {}
@@ -99,7 +101,7 @@ def mean_interval(
 
     residuals = np.bincount(places, np.asarray(values, dtype=np.float64) - value)
     error = math.sqrt(n / (n - 1) * float(residuals @ residuals)) / len(values)
-    if len(set(values)) == 1:
+    if error * math.sqrt(n) <= _NO_SPREAD * (highest - lowest):
         error = (highest - lowest) / n
     half = float(t.ppf((1 + _CONFIDENCE) / 2, n - 1)) * error
     return Interval(value=value, low=max(lowest, value - half), high=min(highest, value + half))

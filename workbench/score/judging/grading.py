@@ -8,7 +8,7 @@ Shown beside the verdict, never part of it: no check says how far these numbers 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -42,10 +42,12 @@ def grades(asker: Asker, generations: Sequence[Generation], scales: Sequence[str
     return [_grade(asker, task, found, soft) for task, found, soft in zip(tasks, read, softened, strict=True)]
 
 
-def scale_results(found: Sequence[Grade], before: str, after: str, documents: int) -> tuple[ScaleResult, ...]:
+def scale_results(
+    found: Sequence[Grade], before: str, after: str, clusters: Mapping[tuple[str, int], str | None]
+) -> tuple[ScaleResult, ...]:
     """Means of both arms per scale and their paired difference, over documents; a document's turns and repeats are
-    averaged. Of `documents` that both arms were asked about, those without a grade in both have failed. Nothing for a
-    scale on which no document has one."""
+    averaged. `clusters` has an entry for every document that both arms were asked about, by hash and occurrence; those
+    without a grade in both have failed. Nothing for a scale on which no document has one."""
     results = []
     for name, of_scale in _by_scale(found).items():
         old, new = (_by_document(of_scale, arm) for arm in (before, after))
@@ -53,28 +55,36 @@ def scale_results(found: Sequence[Grade], before: str, after: str, documents: in
         if not shared:
             continue
         highest = SCALES[name].highest
+        places = [clusters.get(key) for key in shared]
         results.append(
             ScaleResult(
                 scale=name,
                 highest=highest,
-                before=mean_interval([old[key] for key in shared], 1, highest),
-                after=mean_interval([new[key] for key in shared], 1, highest),
-                gain=mean_interval([new[key] - old[key] for key in shared], 1 - highest, highest - 1),
+                before=mean_interval([old[key] for key in shared], 1, highest, places),
+                after=mean_interval([new[key] for key in shared], 1, highest, places),
+                gain=mean_interval([new[key] - old[key] for key in shared], 1 - highest, highest - 1, places),
                 n=len(shared),
-                failed=documents - len(shared),
+                failed=len(clusters) - len(shared),
                 soft=any(grade.soft for grade in of_scale),
             )
         )
     return tuple(results)
 
 
-def grading_troubles(found: Sequence[Grade]) -> Iterator[str]:
-    """What went wrong with the grades, in words, scale by scale: a scale without a single one has no result."""
+def grading_troubles(found: Sequence[Grade], *, logprobs: bool) -> Iterator[str]:
+    """What went wrong with the grades, in words, scale by scale: a scale without a single one has no result. With
+    `logprobs` the digits' probabilities were asked for."""
     for name, of_scale in _by_scale(found).items():
         failed = Counter(grade.error or "no reason" for grade in of_scale if grade.score is None)
         if failed:
             reason, count = failed.most_common(1)[0]
             yield f"{failed.total()} of {len(of_scale)} replies hold no grade on {name}; {count} times: {reason}"
+        hard = sum(grade.score is not None and not grade.soft for grade in of_scale)
+        if logprobs and SCALES[name].has_digits and hard:
+            yield (
+                f"{hard} of {len(of_scale)} grades on {name} came without the log-probabilities that were asked for: "
+                "their number counts as it is"
+            )
 
 
 def exams(generation: Generation) -> list[Exam]:

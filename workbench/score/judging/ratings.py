@@ -58,13 +58,14 @@ def ratings_external(config: JudgeConfig, project: Path) -> dict[str, str]:
 def read_ratings(path: Path, suite: str) -> dict[str, Rated]:
     """Rated contests of a suite by `contest_id`, in the order in which they first occur; empty without a file.
 
-    The last word of a rater about a contest counts. Raises IncompleteError for a line that is no rating.
+    The last word of a rater about a contest counts. Raises IncompleteError for a line that is no rating; a last
+    line that breaks off is one that a killed `workbench rate` never said.
     """
     if not path.is_file():
         return {}
     bouts: dict[str, Bout] = {}
     votes: dict[str, dict[str, float]] = {}
-    for rating in read_rows(path, HumanRating):
+    for rating in read_rows(path, HumanRating, torn_last=True):
         if rating.suite not in ("", suite):
             continue
         key = contest_id(rating.prompt, rating.before_output, rating.after_output)

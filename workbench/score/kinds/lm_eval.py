@@ -19,7 +19,7 @@ from workbench.core.outputs import ChoiceOutput
 from workbench.core.records import ScoreRow
 from workbench.core.suites import Suite, SuiteDocument
 from workbench.score.bounded_filters import bound
-from workbench.score.dialogue import dialogue_problem, stand_in
+from workbench.score.dialogue import dialogue_problem, stand_in, template_problems
 from workbench.score.harness import harness_model
 from workbench.score.metrics.chosen import measure
 from workbench.score.metrics.metric import Answered, Reading
@@ -34,6 +34,9 @@ def score(job: Job) -> Scored:
     """Scores every document of the job's suite; UsageError if its task fits none of them."""
     settings = task_settings(job.suite)
     readable, problems = readable_documents(job.suite, settings, job.documents)
+    untellable = template_problems(job.suite, readable, job.loaded.tokenizer, job.system_prompt)
+    readable = [document for document in readable if document.doc_id not in untellable]
+    problems |= untellable
     rows = [
         row
         for document in job.documents

@@ -130,17 +130,19 @@ class ChatScreen(WorkbenchScreen):
             self._state = "ready"
 
     def _drop_questions(self) -> None:
-        """What was not answered on both sides was not asked; it stands in the prompt again."""
+        """What was not answered on both sides was not asked; it stands in the prompt again, before what was begun."""
         if all(talk.turns and talk.turns[-1].role == "assistant" for talk in self._talks.values()):
             return
-        prompt = self.query_one(Prompt)
+        asked = ""
         for talk in self._talks.values():
             talk.writing = None
             if talk.turns and talk.turns[-1].role == "assistant":
                 talk.turns.pop()
             if talk.turns:
-                question = talk.turns.pop()
-                prompt.text = prompt.text or question.content
+                asked = talk.turns.pop().content
+        prompt = self.query_one(Prompt)
+        prompt.text = "\n".join(filter(None, (asked, prompt.text)))
+        prompt.move_cursor(prompt.document.end)
 
     @on(Prompt.Submitted)
     def _send(self, event: Prompt.Submitted) -> None:

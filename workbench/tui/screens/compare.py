@@ -253,6 +253,13 @@ class CompareScreen(SearchableScreen):
             self.app.push_screen(SampleScreen(self._run, list(self._flips), int(key), pair.before, pair.after))
 
 
+def state_cell(state: str | None, *, nothing_changed: bool) -> Text:
+    """The state with its sign; equal scores come before it unless they cannot be compared or leave doubt."""
+    if nothing_changed and state not in ("not comparable", "inconclusive"):
+        return Text("= no change", "dim")
+    return signed(state, STATE_SIGNS)
+
+
 def _suite_cells(suite: SuiteRow, wide: bool) -> list[Text]:
     """One row of the suite table; what lies inside the noise is not coloured."""
     low, high = gain(suite.gain_low, suite.unit), gain(suite.gain_high, suite.unit)
@@ -260,7 +267,7 @@ def _suite_cells(suite: SuiteRow, wide: bool) -> list[Text]:
     arrow = "▲ " if suite.gain_low > 0 else "▼ " if suite.gain_high < 0 else "  "
     flips = "" if suite.forgotten is None else f"✘ {suite.forgotten} ✔ {suite.learned}"
     cells = {
-        "state": Text("= no change", "dim") if suite.nothing_changed else signed(suite.state, STATE_SIGNS),
+        "state": state_cell(suite.state, nothing_changed=suite.nothing_changed),
         "suite": Text(one_line(suite.suite, 24 if wide else 13)),
         "before": Text(score(suite.before, suite.unit), justify="right"),
         "after": Text(score(suite.after, suite.unit), justify="right"),

@@ -24,14 +24,14 @@ class Line:
     growing: bool = False
 
     def drawn(self) -> Text:
-        """Safe for a terminal, and cut if it is very long."""
+        """Safe for a terminal, and cut if it is very long; of one that grows, the end is shown."""
+        if self.growing:
+            return Text(f"{plain(self.text[-_SHOWN_CHARS:])}▌")
         said = plain(self.text[:_SHOWN_CHARS])
         if len(self.text) > _SHOWN_CHARS:
             said += f"\n… {len(self.text) - _SHOWN_CHARS} more characters"
         if self.asked:
             return Text().append(f"> {said}", "cyan")
-        if self.growing:
-            return Text(f"{said}▌")
         return Text(f"{said if self.text.strip() else '(nothing)'}\n")
 
 
