@@ -1,6 +1,6 @@
 """The client against a loopback server of fixed latency: throughput, memory, and what kills make it ask again.
 
-    python benchmarks/endpoints.py              3,200 requests three times, 50,000 for memory, 50 kills; six minutes
+    python benchmarks/endpoints.py              12,800 requests three times, 50,000 for memory, 50 kills; six minutes
     python benchmarks/endpoints.py --quick      fewer of everything: shows that it runs, measures little
     python benchmarks/endpoints.py --kills 200  so many kills
     python benchmarks/endpoints.py --json       the last line is one JSON object
@@ -36,7 +36,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from calling.client import Questions, opened
+from calling.client import opened, questions
 
 from workbench.endpoints.cache import ResponseCache, cache_key
 
@@ -106,7 +106,7 @@ def kept(url: str, directory: Path, count: int) -> set[str]:
     """Those of the first `count` questions whose answers are in the cache."""
     name = opened(url, directory, 1).name
     with ResponseCache(directory) as cache:
-        asked_for = [(request.messages[0].content, cache_key(name, request)) for request in Questions(count)]
+        asked_for = [(request.messages[0].content, cache_key(name, request)) for request in questions(count)]
         return {text for text, key in asked_for if cache.get(key) is not None}
 
 
@@ -193,7 +193,7 @@ def main() -> None:
     if options.quick:
         result = measure(640, 1, 2000, 3 if options.kills is None else options.kills)
     else:
-        result = measure(3200, 3, 50_000, 50 if options.kills is None else options.kills)
+        result = measure(12_800, 3, 50_000, 50 if options.kills is None else options.kills)
     for name, value in result["metrics"].items():
         print(f"  {name:<28} {value:10.4g}")
     if options.json:

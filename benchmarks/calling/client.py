@@ -13,9 +13,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from workbench.core.config import EndpointConfig
 from workbench.core.records import Message
@@ -26,30 +25,9 @@ SETTLED = 2000
 """Answers after which buffers have their size; memory is compared with what it was then."""
 
 
-class Questions(Sequence[ChatRequest]):
-    """`count` different questions, each made when it is looked at."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, place: int) -> ChatRequest: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[ChatRequest]: ...
-    def __getitem__(self, place: int | slice) -> ChatRequest | Sequence[ChatRequest]:
-        if isinstance(place, slice):
-            return [question(number) for number in range(self._count)[place]]
-        if place >= self._count:
-            raise IndexError(place)
-        return question(place)
-
-
-def question(number: int) -> ChatRequest:
-    """The question with this number."""
-    return ChatRequest((Message(role="user", content=f"q{number}"),), max_tokens=8)
+def questions(count: int) -> list[ChatRequest]:
+    """`count` different questions."""
+    return [ChatRequest((Message(role="user", content=f"q{number}"),), max_tokens=8) for number in range(count)]
 
 
 def opened(url: str, directory: Path, concurrency: int) -> ServerEndpoint:
@@ -76,9 +54,10 @@ def asked(endpoint: ServerEndpoint, count: int) -> dict[str, Any]:
         if done == min(SETTLED, count // 2):
             settled = resident_mb()
 
+    requests = questions(count)
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = time.perf_counter()
-    answers = endpoint.chat(Questions(count), on_done=watch)
+    answers = endpoint.chat(requests, on_done=watch)
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     replies = sum(isinstance(answer, Reply) for answer in answers)

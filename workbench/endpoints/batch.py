@@ -41,10 +41,11 @@ class Batch:
         self._failures: dict[str, CallFailed] = {}
         self._left: CallFailed | None = None
         self._finished = 0
+        any_stored = self._since > 0
         for request in requests:
             key = cache_key(served_by, request)
             self._keys += bytes.fromhex(key)
-            self._finished += cache.get(key) is not None
+            self._finished += any_stored and cache.get(key) is not None
         self.unanswered = len(requests) - self._finished
         """Requests that the cache did not know, equal ones counted each."""
         if self._finished and on_done is not None:

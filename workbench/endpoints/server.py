@@ -44,13 +44,21 @@ from workbench.endpoints.replies import EchoedPrompt, read_completion, read_echo
 from workbench.endpoints.retry import LONGEST_WAIT_S, Attempt, Pauses, Rates, retry_after_s
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI, RequestOptions
 
 T = TypeVar("T")
 _POLL_S = 0.2
 _CONNECT_TIMEOUT_S = 10.0
 _GIVE_UP_AFTER_UNREACHABLE = 3
 """Calls in a row that found no server, after which the rest is not tried."""
+_AS_IT_IS: RequestOptions = {
+    "params": {},
+    "headers": {},
+    "max_retries": 0,
+    "timeout": None,
+    "security": {"bearer_auth": True},
+}
+"""What `openai` would take anyway, said because it copies its defaults deeply for every request."""
 _HIDDEN_KEY = "[key]"
 _ESCAPED = '"\\/'
 """Characters that JSON may write with a backslash before them."""
@@ -228,15 +236,15 @@ class ServerEndpoint:
     ) -> T | Attempt:
         """One HTTP request. Nothing the server or the network does raises."""
         # 0.5 s: only runs that call a server pay for it
+        import httpx2
         import openai
 
         answer: T | CallFailed
         try:
-            # the client's own timeout bounds each read; this bounds the whole request
             async with asyncio.timeout(self._config.timeout_s):
                 # not `chat.completions.create`, which makes objects that nobody reads; whole addresses are read once
                 raw = await client.post(
-                    f"{client.base_url}{path}", body=sent, cast_to=openai.HttpxBinaryResponseContent
+                    f"{client.base_url}{path}", body=sent, cast_to=httpx2.Response, options=_AS_IT_IS
                 )
                 answer = read(self._public_bytes(raw.content))
         except (TimeoutError, openai.APITimeoutError):
@@ -308,9 +316,14 @@ class ServerEndpoint:
             base_url=address,
             api_key=self._key or "none",
             max_retries=0,
-            timeout=openai.Timeout(self._config.timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._config.timeout_s)),
-            # a proxy from the environment cannot reach this machine's own loopback
-            http_client=PlainClient(AiohttpTransport(address, proxies=not is_loopback(address))),
+            http_client=PlainClient(
+                AiohttpTransport(
+                    address,
+                    connect_timeout_s=min(_CONNECT_TIMEOUT_S, self._config.timeout_s),
+                    # a proxy from the environment cannot reach this machine's own loopback
+                    proxies=not is_loopback(address),
+                )
+            ),
         )
 
 

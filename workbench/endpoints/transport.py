@@ -1,12 +1,13 @@
 """How requests travel: aiohttp under the `openai` client, to spare processor time.
 
-    openai.AsyncOpenAI(http_client=PlainClient(AiohttpTransport("http://127.0.0.1:8000/v1", proxies=False)), ...)
+    openai.AsyncOpenAI(http_client=PlainClient(AiohttpTransport("http://127.0.0.1:8000/v1", ...)), ...)
 
 Redirects are handed back, never followed. What goes wrong on the way is raised in httpx's words, as `openai` expects.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ _ALREADY_THERE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the client above sets or leaves out on purpose."""
 _HEADER_ENCODING = "latin-1"
 """Has a sign for every byte; where none is named, httpx tries to decode all headers whenever it looks at one."""
+_TELEMETRY = "x-stainless-"
+"""Headers with which `openai` tells every server the processor, system and Python that it runs on."""
 _UNPACKED = "identity"
 """The only encoding that is taken: a few kilobytes of gzip can unpack to gigabytes."""
 _LARGEST_BODY = 32 << 20
@@ -30,15 +33,17 @@ _LARGEST_BODY = 32 << 20
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """One session for the life of a client."""
 
-    def __init__(self, address: str, *, proxies: bool) -> None:
-        """For a server at `address`. `proxies`: go through those that the environment names. Must be made in a running
-        event loop."""
+    def __init__(self, address: str, *, connect_timeout_s: float, proxies: bool) -> None:
+        """For a server at `address`. How long an answer may take is up to the caller. `proxies`: go through those that
+        the environment names. Must be made in a running event loop."""
         # 20 ms and more for the certificates that the system trusts
         tls = httpx2.create_ssl_context() if address.startswith("https:") else False
+        self._line = asyncio.Lock()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
             skip_auto_headers=_ALREADY_THERE,
             # not `trust_env`, by which a ~/.netrc would put another key beside the one that is configured
             proxy=_proxy_of_environment(address) if proxies else None,
@@ -46,10 +51,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends one request and reads its answer whole. Raises httpx2.TransportError and httpx2.DecodingError."""
-        limits = request.extensions.get("timeout", {})
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=limits.get("pool"), sock_connect=limits.get("connect"), sock_read=limits.get("read")
-        )
         with _told_in_httpx():
             async with self._session.request(
                 request.method,
@@ -57,11 +58,22 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 data=request.content,
                 headers=[*request.headers.multi_items(), ("Accept-Encoding", _UNPACKED)],
                 allow_redirects=False,
-                timeout=timeout,
             ) as answer:
                 body = await _body(answer)
-        headers = httpx2.Headers(_headers(answer), encoding=_HEADER_ENCODING)
-        return httpx2.Response(answer.status, headers=headers, content=body, request=request)
+        await self._one_at_a_time()
+        response = httpx2.Response(answer.status, stream=httpx2.ByteStream(body), request=request)
+        response.headers = httpx2.Headers(_headers(answer), encoding=_HEADER_ENCODING)
+        response.read()
+        return response
+
+    async def _one_at_a_time(self) -> None:
+        """Lets those whose answers came together go on in turn, a round of the event loop apart.
+
+        Each has then sent its next request before the one after it looks at its answer. At once, they would all read
+        first and send last: the answers would come together again, and wait for each other every time.
+        """
+        await self._line.acquire()
+        asyncio.get_running_loop().call_soon(self._line.release)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -80,14 +92,15 @@ class PlainClient(httpx2.AsyncClient):
         self._addresses: dict[str, httpx2.URL] = {}
 
     def build_request(self, method: str, url: httpx2.URL | str, **given: Any) -> httpx2.Request:
-        """The request, with nothing added to it but its length."""
+        """The request, with nothing added to it but its length, and nothing in it about this machine."""
         if (address := self._addresses.get(str(url))) is None:
             address = self._addresses[str(url)] = httpx2.URL(url)
-        headers = httpx2.Headers(given["headers"], encoding=_HEADER_ENCODING)
-        timeout = httpx2.Timeout(given["timeout"]).as_dict()
-        return httpx2.Request(
-            method, address, headers=headers, content=given["content"], extensions={"timeout": timeout}
-        )
+        # given as a stream, httpx neither looks for a form's boundary nor copies headers without their encoding
+        request = httpx2.Request(method, address, stream=httpx2.ByteStream(given["content"]))
+        wanted = [(name, value) for name, value in given["headers"] if not name.startswith(_TELEMETRY)]
+        request.headers = httpx2.Headers(wanted, encoding=_HEADER_ENCODING)
+        request.read()
+        return request
 
     async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
         """The answer, read whole, whatever its status."""
