@@ -12,11 +12,11 @@ from test_fast_path import gradients, made_up_batch, tiny
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
+from workbench.models.row_functions import gated, rms_norm, rotated
 from workbench.train import segment_attention
 from workbench.train.fast_path import fast_path_for
 from workbench.train.fused_layers import fuse
 from workbench.train.lora_products import products
-from workbench.train.row_functions import gated, rms_norm, rotated
 
 
 def lora_layers(dropout: float = 0.0, **options: Any) -> Any:

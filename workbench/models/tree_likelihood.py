@@ -23,7 +23,7 @@ from workbench.models.shared_prefix import Prefix
 Score = tuple[float, bool]
 """Log-likelihood in nats, and whether every token is the model's first choice."""
 
-_KIND = "choice_tree/2"
+_KIND = "choice_tree/3"
 _LOGIT_ROWS = 256
 """Rows of fp32 logits held at once: 50 MB at a vocabulary of 49,152."""
 
@@ -44,10 +44,11 @@ def tree_log_likelihoods(
         if not all(request):
             raise ValueError(f"request {number} has an empty context or continuation")
     # torch and transformers, loaded with the model
+    from workbench.models.fused_layers import reading
     from workbench.models.tree_attention import attending
 
     scores: dict[int, Score] = {}
-    with attending(model):
+    with attending(model), reading(model):
         for group in plan(requests, tokens_per_batch):
             prefix = Prefix(model, group.prefix)
             for batch in group.batches:

@@ -18,8 +18,9 @@ import torch
 from torch.nn import functional
 
 from workbench.models import heads
+from workbench.models.fused_layers import Fused
 from workbench.train.answer_loss import answer_nll
-from workbench.train.fused_layers import Fused, fuse
+from workbench.train.fused_layers import fuse
 from workbench.train.segment_attention import SEGMENTS
 
 MOST_DIFFERENCE = 0.02

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# torch takes 3 s; this module is imported by `fused_layers` alone, inside the run
+# torch takes 3 s; this module is imported by `fused_layers` alone
 import torch
 from torch.nn import functional
 
@@ -24,11 +24,10 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, eps: float) -> Any:
-        exact = x.to(torch.float32, copy=True)
-        size = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         scale = size.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return exact.mul_(scale).to(x.dtype).mul_(weight)
+        return (x * scale).to(x.dtype).mul_(weight)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
