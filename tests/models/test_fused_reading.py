@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DynamicCache, GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config
 
 from workbench.models import heads
-from workbench.models.fused_layers import reading
+from workbench.models.fused_layers import Fused, reading
 
 SIZES = {"vocab_size": 90, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
          "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}  # fmt: skip
@@ -104,3 +104,14 @@ def test_norms_of_another_formula_and_forwards_of_somebody_else_are_left_alone()
     with reading(model):
         assert norm.forward is theirs and model.model.layers[0].input_layernorm.forward is not theirs
     assert norm.forward is theirs
+
+
+def test_a_norm_in_another_precision_than_its_input_is_the_models_own() -> None:
+    norm = tiny("llama").model.norm
+    x = torch.randn(1, 3, 32).to(torch.bfloat16)
+    own = norm(x)
+    fused = Fused(learning=False)
+    assert fused.replace_norm(norm)
+    with torch.inference_mode():
+        found = norm(x)
+    assert found.dtype == own.dtype == torch.float32 and torch.equal(found, own)

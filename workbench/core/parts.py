@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -28,13 +29,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """As `write_text`, for bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("wb") as stream:
+    with _aside(path) as stream:
         stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
 
 
 def write_model(path: Path, model: BaseModel) -> None:
@@ -54,16 +50,11 @@ def read_model(path: Path, model: type[Model]) -> Model:
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
     """Writes one JSON line per row, aside and renamed; returns the number of rows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
-    with aside.open("w", encoding="utf-8") as stream:
+    with _aside(path) as stream:
         for row in rows:
-            stream.write(row.model_dump_json(exclude_defaults=True) + "\n")
+            stream.write(row.model_dump_json(exclude_defaults=True).encode() + b"\n")
             count += 1
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
     return count
 
 
@@ -98,6 +89,22 @@ def describe_parts(root: Path) -> tuple[Part, ...]:
     """Size, hash and rows of every file under `root`, in name order, hidden files and the manifest left out."""
     files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
     return tuple(_describe(root, path) for path in files if path.name != "manifest.json")
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its place once all is on the disk, and is gone if that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _describe(root: Path, path: Path) -> Part:

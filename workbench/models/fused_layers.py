@@ -53,7 +53,12 @@ class Fused:
         if not type(module).__name__.endswith("RMSNorm") or not _is_plain_norm(module, self.learning):
             return False
         eps = _eps(module)
-        self.replace(module, lambda x: True, lambda x: rms_norm(x, module.weight, eps))
+
+        def usable(*arguments: Any, **options: Any) -> bool:
+            # another precision than the weight's would come out in another one, too
+            return len(arguments) == 1 and not options and arguments[0].dtype == module.weight.dtype
+
+        self.replace(module, usable, lambda x: rms_norm(x, module.weight, eps))
         return True
 
     @contextmanager
@@ -108,7 +113,7 @@ def _replace_mlp(fused: Fused, mlp: Any) -> None:
         # both products are nobody else's, so that the second pass may write where the first has
         return mlp.down_proj(functional.silu(mlp.gate_proj(x), inplace=True).mul_(mlp.up_proj(x)))
 
-    fused.replace(mlp, lambda x: True, forward)
+    fused.replace(mlp, lambda *arguments, **options: len(arguments) == 1 and not options, forward)
 
 
 def _replace_attention(fused: Fused, attention: Any) -> None:

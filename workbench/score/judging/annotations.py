@@ -6,7 +6,8 @@
                                                                         ->  Vote(..., preference=1.0)
     {"question_id": 81, "turn": 1, "model": "a", "score": 9}            ->  Mark(model="a", turn=1, score=9)
 
-A file is JSON Lines or one JSON list. A row whose verdict is missing or impossible is kept, as failed.
+A file is JSON Lines or one JSON list. A row whose verdict is missing or impossible is kept, as failed. Of ratings, which
+are a log, each rater's last word about a pair is kept, unless it was withdrawn.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.wire import storable
 
+Reader = Callable[[dict[str, Any]], "Vote | Mark"]
 _WINNERS = {"model_1": 0.0, "model_a": 0.0, "model_2": 1.0, "model_b": 1.0}
 _HIGHEST_GRADE = 10
 _BOTH_BAD = "both_bad"
@@ -76,9 +78,9 @@ def read_annotations(path: Path) -> list[Vote] | list[Mark]:
     line that is no JSON object."""
     votes: list[Vote] = []
     marks: list[Mark] = []
-    for place, row in _rows(path):
+    for place, row, reader in _that_hold(_recognised(list(_rows(path)))):
         try:
-            found = _reader(row, place)(row)
+            found = reader(row)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise IncompleteError(f"a field is missing or of the wrong kind: {error}", where=place) from None
         if isinstance(found, Mark):
@@ -118,8 +120,36 @@ def _object(line: str, place: str) -> Any:
         raise IncompleteError(f"is no JSON: {error}", where=place) from None
 
 
-def _reader(row: dict[str, Any], place: str) -> Callable[[dict[str, Any]], Vote | Mark]:
-    shapes: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Vote | Mark]]] = [
+def _recognised(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any], Reader]]:
+    """Every row with what reads it: a row without some key has the shape of the first one that has them all."""
+    first = next((reader for _, row in rows if (reader := _reader(row)) is not None), None)
+    for place, row in rows:
+        reader = _reader(row) or first
+        if reader is None:
+            found = ", ".join(sorted(row)[:8])
+            problem = f"the row has a shape that is not known (its keys: {found})"
+            raise UsageError(problem, where=place, next_step=f"known: {_SHAPES}")
+        yield place, row, reader
+
+
+def _that_hold(
+    rows: Iterator[tuple[str, dict[str, Any], Reader]],
+) -> Iterator[tuple[str, dict[str, Any], Reader]]:
+    """All rows but the ratings that their rater changed or withdrew later."""
+    ratings: dict[str, tuple[str, dict[str, Any], Reader]] = {}
+    for place, row, reader in rows:
+        if reader is not _rating:
+            yield place, row, reader
+            continue
+        of = json.dumps([row.get(key) for key in ("prompt", "before_output", "after_output", "rater")])
+        ratings.pop(of, None)
+        if row.get("verdict") != "withdrawn":
+            ratings[of] = (place, row, reader)
+    yield from ratings.values()
+
+
+def _reader(row: dict[str, Any]) -> Reader | None:
+    shapes: list[tuple[tuple[str, ...], Reader]] = [
         (("preference", "output_1", "output_2"), _alpaca),
         (("g1_winner", "g2_winner", "model_1", "model_2"), _both_games),
         (("winner", "model_1", "model_2"), _one_game),
@@ -128,18 +158,15 @@ def _reader(row: dict[str, Any], place: str) -> Callable[[dict[str, Any]], Vote 
         (("score", "model"), _mark),
         (("verdict", "before_output", "after_output"), _rating),
     ]
-    for keys, reader in shapes:
-        if all(key in row for key in keys):
-            return reader
-    found = ", ".join(sorted(row)[:8])
-    problem = f"the row has a shape that is not known (its keys: {found})"
-    raise UsageError(problem, where=place, next_step=f"known: {_SHAPES}")
+    return next((reader for keys, reader in shapes if all(key in row for key in keys)), None)
 
 
 def _alpaca(row: dict[str, Any]) -> Vote:
     """0 and 1.5 are draws, 1 the first, 2 the second, numbers between them what a weighted annotator gave."""
-    answers = (_text(row["output_1"]), _text(row["output_2"]))
-    given = row["preference"]
+    answers = None
+    if row.get("output_1") is not None and row.get("output_2") is not None:
+        answers = (_text(row["output_1"]), _text(row["output_2"]))
+    given = row.get("preference")
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
     preference = None
     if is_number and given == 0:
@@ -149,14 +176,14 @@ def _alpaca(row: dict[str, Any]) -> Vote:
     judge = row.get("annotator", row.get("annotator_index", ""))
     models = (_name(row.get("generator_1", "output_1")), _name(row.get("generator_2", "output_2")))
     # AlpacaFarm's tasks have an input beside the instruction, which tells them apart
-    question = "\n".join(_text(row[key]) for key in ("instruction", "input") if row.get(key))
-    return Vote(_question(row, question), models, preference, _name(judge), _lengths(answers), answers)
+    question = "\n".join(str(row[key]) for key in ("instruction", "input") if row.get(key))
+    return Vote(_question(row, question), models, preference, _name(judge), answers and _lengths(answers), answers)
 
 
 def _both_games(row: dict[str, Any]) -> Vote:
     """A verdict that changes with the order is a tie, an error in either order a failure (MT-Bench's rule)."""
     models = (_name(row["model_1"]), _name(row["model_2"]))
-    games = (_winner(row["g1_winner"], models), _winner(row["g2_winner"], models))
+    games = (_winner(row.get("g1_winner"), models), _winner(row.get("g2_winner"), models))
     first, second = games
     preference = None if first is None or second is None else first if first == second else 0.5
     return Vote(_question(row), models, preference, _judge(row), games=games, turn=_turn(row))
@@ -169,7 +196,7 @@ def _one_game(row: dict[str, Any]) -> Vote:
     if isinstance(row.get("conversation_a"), list) and isinstance(row.get("conversation_b"), list):
         answers = (_spoken(row["conversation_a"], _turn(row)), _spoken(row["conversation_b"], _turn(row)))
         asked = _spoken(row["conversation_a"], _turn(row), role="user")
-    preference = _winner(row["winner"], models)
+    preference = _winner(row.get("winner"), models)
     lengths = answers and _lengths(answers)
     return Vote(_question(row, asked), models, preference, _judge(row), lengths, answers, turn=_turn(row))
 
@@ -177,7 +204,7 @@ def _one_game(row: dict[str, Any]) -> Vote:
 def _three_columns(row: dict[str, Any]) -> Vote:
     """An arena vote with a column per outcome, one of them 1; prompts and answers are JSON lists of turns."""
     outcomes = {"winner_model_a": 0.0, "winner_model_b": 1.0, "winner_tie": 0.5}
-    chosen = [preference for name, preference in outcomes.items() if row[name] in (1, "1")]
+    chosen = [preference for name, preference in outcomes.items() if row.get(name) in (1, "1")]
     answers = None
     if isinstance(row.get("response_a"), str) and isinstance(row.get("response_b"), str):
         answers = (_turns(row["response_a"]), _turns(row["response_b"]))
@@ -192,7 +219,7 @@ def _three_columns(row: dict[str, Any]) -> Vote:
 
 
 def _mark(row: dict[str, Any]) -> Mark:
-    given = row["score"]
+    given = row.get("score")
     is_grade = isinstance(given, int | float) and not isinstance(given, bool) and 1 <= given <= _HIGHEST_GRADE
     return Mark(_question(row), _name(row["model"]), _turn(row), float(given) if is_grade else None, _judge(row))
 
@@ -204,7 +231,7 @@ def _rating(row: dict[str, Any]) -> Vote:
     return Vote(
         _question(row, row.get("prompt", "")),
         models,
-        verdicts.get(_text(row["verdict"])),
+        verdicts.get(str(row.get("verdict"))),
         _name(row.get("rater", "")),
         _lengths(answers),
         answers,
@@ -230,7 +257,7 @@ def _question(row: dict[str, Any], text: Any = "") -> str:
 
 
 def _turn(row: dict[str, Any]) -> int:
-    return int(row.get("turn", 1))
+    return 1 if row.get("turn") is None else int(row["turn"])
 
 
 def _judge(row: dict[str, Any]) -> str:
@@ -267,8 +294,8 @@ def _lengths(answers: tuple[str, str]) -> tuple[int, int]:
 
 
 def _name(value: Any) -> str:
-    """A name from outside, without what UTF-8 cannot hold."""
-    return storable(str(value))
+    """A name from outside, without what UTF-8 cannot hold; none is empty."""
+    return "" if value is None else storable(str(value))
 
 
 def _text(value: Any) -> str:
