@@ -97,3 +97,17 @@ def test_an_export_never_takes_the_place_of_the_ratings_and_can_be_of_one_rater(
     assert out.read_text() == "an earlier export"
     assert workbench("-C", root, "rate", "--export", str(out), "--rater", "bo", "--json").document["ratings"] == 1
     assert json.loads(out.read_text())["rater"] == "bo"
+
+
+def test_a_judge_that_people_found_wanting_is_in_the_summary(project: Project) -> None:
+    """It was asked about the rated pairs alone, so it said nothing of the arms."""
+    rated(project, "ada")
+    (contest,) = find_contests(project, RUN, None, None, None).contests
+    (said,) = project.artifacts.glob("score/*/judgments.jsonl")
+    rows = [json.loads(line) for line in said.read_text().splitlines()]
+    for row in rows:
+        row |= {"doc_hash": contest.id, "before": "rated-before", "after": "rated-after", "preference": 0.9}
+    said.write_text("")
+    (said.parent / "rated.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judge = workbench("-C", str(project.root), "rate", "--summary", "--json").document["summary"]["judge"]
+    assert (judge["contests"], judge["agreement"]["value"]) == (1, 0.0)  # Ada said it is a tie

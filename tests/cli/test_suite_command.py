@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from in_process import Shown, workbench
 
 from workbench.core.errors import PrerequisiteError, UsageError
+from workbench.score.cost import Tokens
 
 ROWS = [{"prompt": f"Number {n} is", "options": ["odd", "even"], "label": (n + 1) % 2} for n in range(12)]
 
@@ -98,9 +102,59 @@ def test_freeze_asks_the_projects_model_unless_told_otherwise(project: Path, mon
     assert asked == [("hub/mine", "bf16"), ("hub/other", "nf4")]
 
 
+@pytest.mark.parametrize(("json_wanted", "terminal"), [(False, True), (True, True), (False, False)])
+def test_freezing_shows_how_far_it_is_on_a_terminal(
+    json_wanted: bool, terminal: bool, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def freeze_items(*_: Any, on_batch: Callable[[str, int, int], None], **__: Any) -> Any:
+        on_batch("every rotation", 5, 20)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("workbench.score.freeze.freeze_items", freeze_items)
+    monkeypatch.setenv("TERM", "xterm")
+    reading, writing = pty.openpty() if terminal else os.pipe()
+    kept = os.dup(2)
+    os.dup2(writing, 2)
+    try:
+        with pytest.raises(UsageError, match="far enough"):
+            workbench("suite", "freeze", "rows.jsonl", "-o", "evals/x.jsonl", *(["--json"] if json_wanted else []))
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    os.write(writing, b"end")
+    shown = os.read(reading, 4096).decode()
+    os.close(reading)
+    os.close(writing)
+
+    if terminal and not json_wanted:
+        assert "[1/1] freeze  every rotation  #####...............  5/20 rows" in shown
+    else:
+        assert shown == "end"
+
+
 def test_a_check_of_no_suites_is_no_success(project: Path) -> None:
     with pytest.raises(UsageError, match="there are no suites"):
         workbench("suite", "check")
+
+
+def test_a_suite_that_the_chat_template_cannot_show_does_not_hide_the_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokens_of(suite: Any, *_: Any, **__: Any) -> Tokens:
+        if suite.name == "talk":
+            raise UsageError("the tokenizer has no chat template")
+        return Tokens(len(ROWS), read=7, generated=0)
+
+    monkeypatch.setattr("workbench.models.loading.load_tokenizer", lambda *_: None)
+    monkeypatch.setattr("workbench.loop.suite_checks.tokens_of", tokens_of)
+    for name in ("talk", "words"):
+        workbench("suite", "new", name, "rows.jsonl")
+
+    shown = workbench("suite", "check", "--json")
+
+    talk, words = shown.document["suites"]
+    assert (shown.code, talk["exit_code"], words["exit_code"], words["tokens_read"]) == (2, 2, 0, 7)
+    assert "no chat template" in talk["findings"][-1]["text"]
 
 
 def test_check_goes_through_all_suites_before_it_fails(project: Path) -> None:

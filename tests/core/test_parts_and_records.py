@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from pydantic import ValidationError
 
 from workbench.core.errors import IncompleteError
 from workbench.core.fingerprints import canonical_json, file_sha256, fingerprint, library_versions, tree_sha256
-from workbench.core.parts import describe_parts, read_rows, write_rows
+from workbench.core.parts import describe_parts, read_rows, write_bytes, write_rows
 from workbench.core.records import Message, Record, ScoreRow, Source, record_id
 from workbench.core.wire import printable, storable
 
@@ -58,6 +60,30 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
         stream.write('{"id": 3}\n')
     with pytest.raises(IncompleteError, match=r"records\.jsonl:2"):
         list(read_rows(path, Record))
+
+
+def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.jsonl"
+    write_rows(path, [_record("x")])
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def broken() -> Iterator[Record]:
+        yield _record("y")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(path, broken())
+    monkeypatch.setattr("os.fsync", full)
+    for write in (lambda: write_rows(path, [_record("y")]), lambda: write_bytes(path, b"y")):
+        with pytest.raises(OSError, match="No space"):
+            write()
+
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_nan_never_becomes_a_score() -> None:

@@ -206,6 +206,15 @@ def test_raters_who_agree_have_alpha_one_and_the_judge_is_held_against_them(tmp_
     assert made.judge.kappa.value == 1.0
     said = render(made)
     assert "alpha 1.00" in said and "judge with people: 12 contests" in said
+    # a judge that people found wanting was asked about what they rated alone, under the contest's own hash
+    arms = {"before": "rated-before", "after": "rated-after"}
+    on_rated = [
+        row.model_copy(update=arms | {"doc_hash": contest(int(row.doc_hash, 16)).id, "preference": 0.1})
+        for row in judgments
+    ]
+    left_out = summarise(found(12), read_log(path), on_rated).judge
+    assert left_out is not None and (left_out.contests, left_out.agreement.value) == (12, 4 / 12)
+    assert summarise(found(12), read_log(path), [*judgments, *on_rated]).judge == made.judge
     rate(path, "bo", dict.fromkeys(range(12), "after"))
     less = summarise(found(12), read_log(path), judgments)
     assert less.among_raters is not None and less.among_raters.value < 0.5
@@ -265,3 +274,11 @@ def test_the_file_is_the_one_the_judge_reads(project: Project) -> None:
     assert named == path.resolve()
     rated = judged.read_ratings(named, "prompts")
     assert sorted(one.mean for one in rated.values()) == [0.0, 1.0]
+    with path.open("a", encoding="utf-8") as stream:  # the arms changed places: the same pair from the other side
+        for said, rater in (("before", "bo"), ("after", "ada")):
+            row = json.loads(path.read_text().splitlines()[0]) | {"rater": rater, "verdict": said}
+            row["before_output"], row["after_output"] = row["after_output"], row["before_output"]
+            stream.write(json.dumps(row) + "\n")
+    again = judged.read_ratings(named, "prompts")
+    assert again.keys() == rated.keys()
+    assert next(iter(again.values())).by_rater == {"ada": 0.0, "bo": 1.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,12 @@ def test_neither_neighbours_nor_the_budget_move_a_score(model: Any, examples: in
 def test_the_model_attends_as_before_once_it_is_done_or_fails(model: Any) -> None:
     own = model.config._attn_implementation
 
-    def stop(done: int) -> None:
+    def stop(scores: Mapping[int, tuple[float, bool]]) -> None:
         assert model.config._attn_implementation != own
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        tree_log_likelihoods(model, _documents(2, 0), 50, on_done=stop)
+        tree_log_likelihoods(model, _documents(2, 0), 50, on_scores=stop)
     assert model.config._attn_implementation == own
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from score_surroundings import Runner, suite_of, write_lines
+from stock_beside import random_models
 
 from workbench.core.config import ModelConfig, Precision
 from workbench.core.suites import read_documents
@@ -19,6 +20,12 @@ from workbench.score.scoring import Job
 def tiny(tiny_model_dir: Path) -> LoadedModel:
     """The tiny random model in fp32 with a short maximum length."""
     return load(ModelConfig(ref=str(tiny_model_dir), precision="fp32", max_length=64), "fp32", Path())
+
+
+@pytest.fixture(scope="session")
+def family(tiny_model_dir: Path) -> Callable[[str], Any]:
+    """A random model and its tokenizer by the name of the family; a test that changes one copies it first."""
+    return random_models(tiny_model_dir)
 
 
 @pytest.fixture

@@ -173,6 +173,30 @@ def test_agreement_with_people_counts_votes_as_mt_bench_does(tmp_path: Path) -> 
     assert people.kappa.value == pytest.approx(cohen_kappa_score([0, 0, 1, 2], [0, 2, 1, 2], weights="quadratic"))
 
 
+def test_kappa_and_alpha_are_those_of_the_preferences_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    """Both depend on which side is called the first, where raters favour one: it is the side the file calls so."""
+    rng = np.random.default_rng(8)
+    told = rng.choice([1, 1.5, 2], size=(60, 2), p=[0.2, 0.2, 0.6])
+    told[:25, 1] = told[:25, 0]
+    rows = [
+        {"instruction": f"q{n}", "output_1": "xz"[n % 2], "output_2": "y", "preference": preference, "annotator": who}
+        for n, both in enumerate(told)
+        for who, preference in zip("ab", both, strict=True)
+    ]  # fmt: skip
+    votes = votes_in(write(tmp_path / "cross.json", rows))
+    people = summarise_votes([vote for vote in votes if vote.judge == "a"], votes).people
+    assert people is not None and people.alpha is not None
+    codes = (told * 2).astype(int)
+    expected = cohen_kappa_score(codes[:, 1], codes[:, 0], weights="quadratic")
+    assert people.kappa.value == pytest.approx(expected)
+    values, pooled = told - 1, (told - 1).ravel()
+    observed = np.mean((values[:, 0] - values[:, 1]) ** 2)
+    chance = np.sum((pooled[:, None] - pooled) ** 2) / (len(pooled) * (len(pooled) - 1))
+    assert people.alpha.value == pytest.approx(1 - observed / chance)
+    among = summarise_votes(votes).among_judges
+    assert among is not None and among.value == pytest.approx(1 - observed / chance)
+
+
 def test_two_annotators_of_one_file_are_compared_by_the_answers_they_saw(tmp_path: Path) -> None:
     first = alpaca([1, 2, 2, 1, 2, 1])
     second = [dict(row, annotator="another") for row in first]
@@ -260,15 +284,72 @@ def test_arena_votes_count_in_every_form_they_were_published_in(tmp_path: Path) 
     assert wide.pairs[0].mean_lengths == (4, 1)
 
 
-def test_own_ratings_are_read_too(tmp_path: Path) -> None:
+def test_rows_that_lack_a_field_cost_no_more_than_their_own_verdict(tmp_path: Path) -> None:
+    """The file keeps the shape of its whole rows, whichever comes first."""
+    rows = alpaca([2, 2, 2, 1.25, 1, 2])
+    del rows[0]["preference"]
+    del rows[1]["output_1"]
+    rows[2] |= {"output_2": None, "annotator": None, "instruction": 7}
+    found = summarise_votes(votes_in(write(tmp_path / "annotations.json", rows)))
+    (pair,) = found.pairs
+    assert (found.rows, found.failed, pair.n, found.judges) == (6, 1, 5, ("a_judge",))
+    assert pair.win_rate.value == pytest.approx((1 + 1 + 0.25 + 0 + 1) / 5)
+    shown = rows[3:]  # the others' lengths are not known
+    assert pair.mean_lengths == (
+        np.mean([len(row["output_1"]) for row in shown]), np.mean([len(row["output_2"]) for row in shown]),
+    )  # fmt: skip
+    games = [row | {"g1_winner": "model_2", "g2_winner": "model_2"} for row in mt_pairs() if row["question_id"] < 2]
+    del games[0]["g2_winner"]
+    games[1] |= {"turn": None, "judge": None}
+    table = summarise_votes(votes_in(write(tmp_path / "pairs.jsonl", games)))
+    assert (table.rows, table.failed, table.judges) == (12, 1, ("gpt-4",))
+    marks = read_annotations(write(tmp_path / "m.jsonl", [{"model": "a", "turn": 1}, {"model": "a", "score": 4}]))
+    assert [mark.score for mark in marks if isinstance(mark, Mark)] == [None, 4.0]
+
+
+def test_tables_say_what_json_says(tmp_path: Path) -> None:
+    """Arena votes were published as CSV and, like MT-Bench's, as Parquet."""
+    said = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "four, or so"}]
+    talks = [
+        {"question_id": n, "model_a": "x", "model_b": "y", "winner": winner, "judge": "ann", "turn": n % 2 + 1,
+         "conversation_a": said * 2, "conversation_b": said[:1]}
+        for n, winner in enumerate(["model_a", "model_b", "tie (bothbad)", "model_b", None])
+    ]  # fmt: skip
+    pd.DataFrame(talks).to_parquet(tmp_path / "talks.parquet")
+    assert votes_in(tmp_path / "talks.parquet") == votes_in(write(tmp_path / "talks.jsonl", talks))
+    columns = [
+        {"id": str(n), "model_a": "x", "model_b": "y", "prompt": '["2 + 2?"]', "response_a": '["four,\\n\\"or\\" so"]',
+         "response_b": "x" * 200_000, **dict(zip(("winner_model_a", "winner_model_b", "winner_tie"), won, strict=True))}
+        for n, won in enumerate([(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)])
+    ]  # fmt: skip
+    graded = [row | {"preference": None if n == 2 else row["preference"]} for n, row in enumerate(alpaca([1.25] * 4))]
+    marks = [{"model": "a", "turn": turn, "score": score} for turn, score in ((1, 8), (2, None), (2, 7.5))]
+    for name, rows in (("wide", columns), ("graded", graded), ("marks", marks)):
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
+        expected = read_annotations(write(tmp_path / f"{name}.jsonl", rows))
+        assert read_annotations(tmp_path / f"{name}.csv") == expected
+    (tmp_path / "torn.parquet").write_bytes((tmp_path / "talks.parquet").read_bytes()[:-9])
+    (tmp_path / "torn.csv").write_text('model,score\na,"3')
+    for name in ("torn.parquet", "torn.csv"):
+        with pytest.raises(IncompleteError, match=name):
+            read_annotations(tmp_path / name)
+
+
+def test_of_own_ratings_the_last_words_count_and_withdrawn_ones_do_not(tmp_path: Path) -> None:
+    """`workbench rate` writes a log: undoing and rating again add lines."""
+    said = [
+        ("ann", 0, "before"), ("ann", 1, "before"), ("ann", 2, "tie"), ("ann", 3, "neither"), ("bo", 0, "before"),
+        ("ann", 0, "withdrawn"), ("ann", 0, "after"), ("bo", 0, "withdrawn"), ("ann", 4, "no word of ours"),
+    ]  # fmt: skip
     rows = [
-        {"prompt": f"q{n}", "before_output": "x", "after_output": "yy", "rater": "ann", "verdict": verdict}
-        for n, verdict in enumerate(["after", "before", "tie", "neither", "withdrawn"])
+        {"prompt": f"q{n}", "before_output": "x", "after_output": "yy", "rater": rater, "verdict": verdict}
+        for rater, n, verdict in said
     ]
     found: PublishedJudgments = summarise_votes(votes_in(write(tmp_path / "ratings.jsonl", rows)))
     (pair,) = found.pairs
     assert (pair.model_1, pair.model_2, pair.n, pair.failed) == ("before", "after", 4, 1)
-    assert pair.win_rate.value == 0.5
+    assert (pair.wins, pair.losses, pair.draws) == (1, 1, 2)
+    assert found.judges == ("ann",)
 
 
 @pytest.mark.parametrize(

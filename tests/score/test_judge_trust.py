@@ -116,7 +116,7 @@ def test_people_decide_where_they_rated_enough_even_against_the_golden_set(world
     """The judge tells references from strangers, but people like the other answers."""
     rated(world, 40, lambda number: "before" if number % 4 else "after")
     with ScriptedServer(judge_with(knows)) as server:
-        world.run(server.url)
+        done = world.run(server.url)
     trust = world.trust()
     assert trust.kappa.low > 0.4
     assert trust.people is not None
@@ -127,6 +127,11 @@ def test_people_decide_where_they_rated_enough_even_against_the_golden_set(world
     assert trust.calls == 160
     assert world.judgments() == []
     assert len(world.judgments("rated.jsonl")) == 80
+    assert isinstance(done, Done)
+    shown = done.summary  # the kappa in tables is the one that decided
+    assert (shown["trusted"], shown["measured against"], shown["kappa golden"]) == ("no", "people", 1.0)
+    assert shown["kappa"] == shown["kappa people"] == round(trust.people.kappa.value, 4)
+    assert shown["kappa low"] == round(trust.people.kappa.low, 4)
 
 
 def test_a_judge_that_fails_the_golden_set_is_trusted_where_it_agrees_with_enough_people(world: World) -> None:

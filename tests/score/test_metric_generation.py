@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -214,6 +215,32 @@ def test_a_filter_whose_pattern_explodes_finds_nothing_and_does_not_hang(
     rows = lm_eval.score(job([{"prompt": "x", "answer": "y"}], primary_metric="exact_match", task=task)).rows
 
     assert [(row.value, row.parsed, row.output) for row in rows] == [(0.0, False, explosive)]
+
+
+@pytest.mark.parametrize(
+    ("ignored", "answer", "value"),
+    [
+        (["^((?:a|aa|a?a)+)$"], "a" * 60 + "!", 0.0),
+        ([",", r"(?s).*#### ", r"\.$"], "so\n#### 1,000.", 1.0),
+    ],
+)
+def test_what_exact_match_ignores_is_taken_out_and_hangs_nothing(
+    ignored: list[str], answer: str, value: float, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unbounded(*_: object, **__: object) -> None:
+        raise AssertionError("a search that nothing ends")
+
+    monkeypatch.setattr("workbench.score.bounded_filters.TIMEOUT_S", 0.1)
+    monkeypatch.setattr("lm_eval.api.metrics.re", SimpleNamespace(sub=unbounded))
+    monkeypatch.setattr(
+        "workbench.score.hf_fast.FastHFLM.generate_until", lambda self, requests, *args: [answer] * len(requests)
+    )
+    task = {**TASK, "metric_list": [{"metric": "exact_match", "regexes_to_ignore": ignored}]}
+    task.pop("filter_list", None)
+
+    rows = lm_eval.score(job([{"prompt": "x", "answer": "1000"}], primary_metric="exact_match", task=task)).rows
+
+    assert [row.value for row in rows] == [value]
 
 
 def test_an_empty_answer_is_unread_under_every_metric(

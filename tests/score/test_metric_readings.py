@@ -191,6 +191,34 @@ def test_schemas_are_judged_as_by_jsonschema(given_value: Any) -> None:
     assert value("json_schema", json.dumps(given_value), None, schema=SCHEMA) == expected
 
 
+ITEMS = st.recursive(
+    st.sampled_from([None, True, False, 0, 1, 1.0, 0.5, "1", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.lists(ITEMS, max_size=5))
+def test_equal_items_are_those_of_jsonschema(items: list[Any]) -> None:
+    schema = {"uniqueItems": True}
+
+    expected = float(jsonschema.Draft202012Validator(schema).is_valid(items))
+    assert value("json_schema", json.dumps(items), {"schema": schema}) == expected
+
+
+def test_items_are_not_compared_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("thousands of items in pairs take minutes")
+
+    monkeypatch.setattr("jsonschema._keywords.uniq", refuse)
+    assert value("json_schema", '[{"a": 1}, {"a": 2}]', {"schema": {"uniqueItems": True}}) == 1
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "9" * 400])
+def test_a_number_that_no_float_holds_is_a_wrong_answer_and_ends_nothing(text: str) -> None:
+    assert read("json_schema", text, {"schema": {"multipleOf": 0.5}}) == Reading(0.0)
+
+
 def test_a_schema_follows_the_draft_it_names() -> None:
     tuple_of_two = {"items": [{"type": "integer"}, {"type": "string"}]}
 

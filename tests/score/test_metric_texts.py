@@ -84,6 +84,35 @@ def test_rouge_is_rouge_scores_best_reference(name: str, stem: bool) -> None:
     assert values(name, answers, use_stemmer=stem) == pytest.approx(expected, abs=1e-12)
 
 
+def test_rouge_of_texts_with_several_lines_is_rouge_scores() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    rng = random.Random(4)
+
+    def text() -> str:
+        pieces = [word + rng.choice([" ", "\n", "\n\n"]) for word in rng.choices(WORDS[:8], k=rng.randint(1, 40))]
+        return "".join(pieces)
+
+    answers = [Answered(text(), (text(), text()), {}) for _ in range(150)]
+    for name in ("rougeL", "rougeLsum"):
+        scorer = RougeScorer([name])
+        expected = [max(scorer.score(right, one.text)[name].fmeasure for right in one.references) for one in answers]
+        assert values(name, answers) == expected
+
+
+def test_rouge_of_the_longest_answers_fills_no_table_of_python_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("10,000 words against as many: half a minute and a gigabyte")
+
+    monkeypatch.setattr("rouge_score.rouge_scorer._lcs_table", refuse)
+    pairs = MAX_CHARACTERS // 4
+
+    # "a b a b ..." and "b a b a ..." share all but the first of one and the last of the other.
+    answers = [Answered("a b " * pairs, ("b a " * pairs,), {})]
+    for name in ("rougeL", "rougeLsum"):
+        assert values(name, answers) == [pytest.approx((2 * pairs - 1) / (2 * pairs))]
+
+
 def test_bleu_is_sacrebleus_sentence_and_corpus_score() -> None:
     import sacrebleu
 

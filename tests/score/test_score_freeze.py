@@ -178,6 +178,18 @@ def test_candidates_are_not_overwritten_by_what_is_kept_of_them(tmp_path: Path) 
     assert (tmp_path / "items.jsonl").read_bytes() == before
 
 
+def test_both_rounds_tell_how_far_they_are(tiny: LoadedModel) -> None:
+    told: list[tuple[str, int, int]] = []
+    item = {"question": "A", "choices": ["x", "y", "z"], "answer": 1}
+
+    freeze(tiny, SUITE, [item], margin_nats=-100, on_batch=lambda *progress: told.append(progress))
+
+    rounds = list(dict.fromkeys(what for what, _, _ in told))
+    # Each of three choices in three rotations, and once more as it is
+    assert [max(done for what, done, _ in told if what == one) for one in rounds] == [9, 3]
+    assert {(what, total) for what, _, total in told} == set(zip(rounds, (9, 3), strict=True))
+
+
 def test_freezing_says_nothing_of_its_own(
     tiny_model_dir: Path,
     tiny: LoadedModel,

@@ -11,7 +11,7 @@ import pytest
 from score_surroundings import suite_of, write_lines
 from standard_rows import ARC, BBH, DROP, GSM8K, HELLASWAG, LAMBADA, MATH, MMLU, TRUTHFULQA, WINOGRANDE, Row
 
-from workbench.core.errors import IncompleteError, UsageError
+from workbench.core.errors import IncompleteError, PrerequisiteError, UsageError
 from workbench.core.records import ScoreRow
 from workbench.core.suites import Documents, Suite, fewshot_path, read_documents, read_examples, settings_hash
 from workbench.models.loading import LoadedModel
@@ -231,6 +231,24 @@ def test_what_a_standard_task_cannot_do_is_said_before_a_model_is_loaded(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         check_standard(standard_suite(name, metric, **task))
+
+
+def test_a_library_that_is_missing_is_said_before_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    ifeval, minerva = (
+        standard_suite(name, metric, num_fewshot=0)
+        for name, metric in (("ifeval", "prompt_level_strict_acc"), ("minerva_math_algebra", "exact_match"))
+    )
+    modules = "workbench.score.standard._MODULES"
+
+    monkeypatch.setattr(modules, {"ifeval": ("json", "not_installed"), "minerva_math": ("nor_this",)})
+    for suite, name, extra in ((ifeval, "not_installed", "ifeval"), (minerva, "nor_this", "math")):
+        with pytest.raises(PrerequisiteError, match=f"libraries that are not installed: {name}") as caught:
+            check_standard(suite)
+        assert caught.value.next_step == f"pip install 'lm-eval[{extra}]'"
+    monkeypatch.setattr(modules, {})
+    monkeypatch.setattr("nltk.data.path", [])
+    with pytest.raises(PrerequisiteError, match="punkt_tab"):
+        check_standard(ifeval)
 
 
 def test_every_offered_family_is_found_without_importing_lm_eval() -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from score_surroundings import CHOICES, suite_of, write_lines
-from standard_rows import GSM8K
+from standard_rows import GSM8K, WINOGRANDE
 
 from workbench.core.errors import PrerequisiteError
 from workbench.core.suites import Documents, Suite, SuiteDocument, read_documents
 from workbench.core.timing import SuiteTiming
+from workbench.models.generate import Generated
 from workbench.models.loading import LoadedModel
 from workbench.score.cost import Tokens, expected_seconds, tokens_of
 from workbench.score.freeze import Provenance
+from workbench.score.kinds import regression
+from workbench.score.scoring import Job
 from workbench.score.suite_check import Finding, chance_of, findings, level_findings, provenance_findings
+from workbench.score.turns import converse
 
 MIXED: list[dict[str, Any]] = [
     {"question": f"Number {n} is", "choices": ["odd", "even"], "answer": (n + 1) % 2} for n in range(20)
@@ -58,6 +62,8 @@ FAULTS: list[tuple[str, list[dict[str, Any]], dict[str, Any], str, str]] = [
      "warning", "20 documents (21, 22, 23, 24, 25 ...) have the text of an earlier one"),
     ("the answer always in one place", [{**one, "choices": ["a", str(n)], "answer": 1} for n, one in enumerate(MIXED)],
      {}, "warning", "the right answer stands in place 2 in 100% of 20 documents"),
+    ("the right choice twice", [*MIXED, {"question": "Say a", "choices": ["a", "a", "b"], "answer": 1}], {},
+     "warning", "document 21 has the right choice among the wrong ones, too"),
     ("one side only", [{"prompt": str(n), "expect": "refuse"} for n in range(12)], SAFETY,
      "warning", "no document expects `comply`"),
     ("always the same answer", [{"prompt": str(n), "answer": "yes"} for n in range(12)],
@@ -183,6 +189,57 @@ def test_tokens_are_those_of_the_requests(tiny: LoadedModel, tmp_path: Path) -> 
     assert of_part.read == count("Part sums:")
     answers = tokens([{"prompt": "Hello there"}] * 3, kind="judge", primary_metric="win_rate", max_new_tokens=7)
     assert answers == Tokens(3, 3 * count("Hello there"), 21)
+
+
+def test_tokens_of_a_conversation_are_those_of_every_turn_with_the_answers_before_it(
+    tiny: LoadedModel, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    written = 3
+
+    def generate(loaded: object, prompts: list[list[int]], limit: int, *_: object, **__: object) -> list[Generated]:
+        read.extend(len(ids) for ids in prompts)
+        return [Generated("", limit, "length") for _ in prompts]
+
+    monkeypatch.setattr("workbench.models.generate.generate", generate)
+    rows = [{"turns": ["Hi", "And then?", "Why?"]}, {"prompt": "Hello"}]
+    asked = job(rows, kind="judge", primary_metric="win_rate", chat=True, max_new_tokens=written)
+    converse(asked)
+
+    found = tokens_of(asked.suite, asked.documents, [], tiny.tokenizer, system_prompt=None)
+
+    # The answers here are empty: the second turn reads one of three tokens more than was read, the third two.
+    assert len(read) == 4 and found == Tokens(2, sum(read) + written + 2 * written, 4 * written)
+
+
+def test_tokens_of_choices_in_a_chat_are_those_that_lm_eval_asks(tiny: LoadedModel, job: Callable[..., Job]) -> None:
+    talk = [
+        {"role": "user", "content": "Is 2 odd?"},
+        {"role": "assistant", "content": "No."},
+        {"role": "user", "content": "And 3?"},
+    ]
+    rows = [MIXED[0], {**MIXED[1], "messages": talk}]
+    asked = job(rows, kind="regression", chat=True)
+    shown = [row.prompt for row in regression.score(asked).rows]
+
+    found = tokens_of(asked.suite, asked.documents, [], tiny.tokenizer, system_prompt=None)
+
+    def count(text: str) -> int:
+        return len(tiny.tokenizer.encode(text, add_special_tokens=False))
+
+    assert found.read == sum(2 * count(prompt) + count(" odd") + count(" even") for prompt in shown)
+
+
+def test_a_prompt_of_its_own_for_each_choice_counts_once(tiny: LoadedModel, tmp_path: Path) -> None:
+    suite = suite_of(task={"standard": "winogrande"})
+    documents = read(tmp_path, WINOGRANDE[:1], suite)
+    [row] = WINOGRANDE[:1]
+    start, end = row["sentence"].split("_")
+
+    found = tokens_of(suite, documents, [], tiny.tokenizer, system_prompt=None)
+
+    texts = [start + row["option1"], start + row["option2"], end.strip(), end.strip()]
+    assert found.read == sum(len(tiny.tokenizer.encode(text, add_special_tokens=False)) for text in texts)
 
 
 def timing(documents: int, seconds: float) -> SuiteTiming:

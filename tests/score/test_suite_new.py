@@ -150,6 +150,11 @@ def test_the_margin_is_no_smaller_than_what_the_documents_can_show(tmp_path: Pat
         ([CHOICE, {**CHOICE, "label": "Z"}, CHOICE], {}, r"line 2 has an answer that is none of the choices"),
         ([CHOICE, {**CHOICE, "label": "²"}], {}, r"line 2 has an answer that is none of the choices"),
         ([CHOICE, CHOICE, {"prompt": "q", "options": ["a", "b"]}], {}, "line 3 has no `label`"),
+        (
+            [CHOICE, {"prompt": "q", "options": ["a", "b"]}],
+            {},
+            r"the rows have choices \(`options`\), but 1 of 2 say which is right",
+        ),
         ([{"prompt": "a", "expect": "refuse"}, {"prompt": "b", "expect": "no"}], {}, "line 2 has an `expect`"),
         ([{"text": "a"}], {"kind": "safety"}, "the rows have no `prompt`"),
         ([CHOICE, {**CHOICE, "prompt": {"text": "2 + 2"}}], {}, "line 2 has a `prompt` that is no text"),
@@ -217,6 +222,24 @@ def test_choices_in_lettered_columns_are_choices(tmp_path: Path) -> None:
         "the letter, not the text"
     )
     assert "`A` to `C` are read as `choices`" in new.notes
+
+
+def test_choices_under_their_letters_in_one_field_are_choices(tmp_path: Path) -> None:
+    row = {"question": "Which vitamin?", "options": {"A": "K", "B": "D", "C": "A"}}
+
+    new = made(tmp_path, [{**row, "answer": "C"}, {**row, "answer": "D"}])
+
+    assert new.suite.kind == "lm_eval" and [one["choices"] for one in new.rows] == [["K", "D", "A"]] * 2
+    assert [one["answer"] for one in new.rows] == [2, 1], "a letter comes before a text, a text is a choice as well"
+
+
+def test_a_number_that_is_a_place_and_another_choices_text_is_said(tmp_path: Path) -> None:
+    rows = [{"question": f"{both}?", "choices": list(both), "answer": 1} for both in ("12", "xy")]
+
+    new = made(tmp_path, rows)
+
+    assert [row["answer"] for row in new.rows] == [1, 1]
+    assert "line 1 has a number as the answer: it is read as a place from 0, not as a text" in new.notes
 
 
 def test_rows_with_more_or_fewer_lettered_choices_keep_all_of_them(tmp_path: Path) -> None:

@@ -81,13 +81,14 @@ class RunDisplay:
     """Shows a run's events: one moving line on a terminal, otherwise a line per node and one a minute.
 
     Writes to a duplicate of standard error taken at the start: the runner sends what libraries print to the log.
+    `nodes` is how many there are where no run says so.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, nodes: int = 0) -> None:
         self._out: TextIO = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
         self._quiet = quiet
-        self._moving = self._out.isatty() and os.environ.get("TERM") != "dumb"
-        self._total = 0
+        self._moving = not quiet and self._out.isatty() and os.environ.get("TERM") != "dumb"
+        self._total = nodes
         self._ended = 0
         self._latest: dict[str, float] = {}
         self._last_line = time.monotonic()

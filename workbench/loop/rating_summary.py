@@ -123,18 +123,25 @@ def _among(units: Sequence[Sequence[float]], seed: int) -> Interval | None:
 def _with_judge(
     found: Contests, standing: dict[tuple[str, str], HumanRating], judgments: Iterable[Judgment], seed: int
 ) -> PeopleAgreement | None:
-    """Agreement with the judge on the contests that both it and people answered."""
-    calls: dict[tuple[str, str, int], dict[str, list[float | None]]] = {}
+    """Agreement with the judge on the contests that both it and people answered: of the arms' answers, or, for a judge
+    that was not asked about them, of the contests that people rated."""
+    from workbench.score.judging.ratings import RATED_ARMS
+
+    on_arms: dict[tuple[str, str, int], dict[str, list[float | None]]] = {}
+    on_rated: dict[tuple[str, str, int], dict[str, list[float | None]]] = {}
     for judgment in judgments:
-        if (judgment.before, judgment.after) == (found.before, found.after):
+        arms = (judgment.before, judgment.after)
+        if arms in (RATED_ARMS, (found.before, found.after)):
+            calls = on_rated if arms == RATED_ARMS else on_arms
             orders = calls.setdefault((judgment.suite, judgment.doc_hash, judgment.occurrence), {})
             orders.setdefault(judgment.order, []).append(judgment.preference)
-    both = {
-        contest.id: (contest, calls[contest.suite, contest.doc_hash, contest.occurrence])
-        for contest in found.contests
-        if (contest.suite, contest.doc_hash, contest.occurrence) in calls
-        and any(key[0] == contest.id for key in standing)
-    }
+    rated = {contest for contest, _ in standing}
+    both = {}
+    for contest in found.contests:
+        orders = on_arms.get((contest.suite, contest.doc_hash, contest.occurrence), {})
+        orders = orders or on_rated.get((contest.suite, contest.id, 0), {})
+        if orders and contest.id in rated:
+            both[contest.id] = (contest, orders)
     if not both:
         return None
     return _agreement(both, standing, seed)

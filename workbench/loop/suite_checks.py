@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.compare.power import refuse_small_margins
 from workbench.core.config import GateConfig, LoopConfig, ModelConfig
-from workbench.core.errors import ExitCode, PrerequisiteError, WorkbenchError
+from workbench.core.errors import ExitCode, PrerequisiteError, UsageError, WorkbenchError
 from workbench.core.parts import read_model
 from workbench.core.paths import Project
 from workbench.core.suites import Suite, SuiteDocument, read_documents, read_examples, suite_path
@@ -175,7 +175,11 @@ def _count(seen: Sequence[_Seen], model: ModelConfig, root: Path) -> None:
     tokenizer = load_tokenizer(model, root)
     for one in sound:
         assert one.suite is not None
-        one.tokens = tokens_of(one.suite, one.documents, one.examples, tokenizer, system_prompt=model.system_prompt)
+        try:
+            one.tokens = tokens_of(one.suite, one.documents, one.examples, tokenizer, system_prompt=model.system_prompt)
+        except UsageError as error:
+            found = (*one.check.findings, _error(error))
+            one.check = one.check.model_copy(update={"findings": found, "exit_code": int(error.exit_code)})
 
 
 def _judged(

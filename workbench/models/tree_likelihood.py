@@ -10,7 +10,7 @@ to itself, and its position is its depth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -32,13 +32,13 @@ def tree_log_likelihoods(
     model: Any,
     requests: Sequence[Pair],
     tokens_per_batch: int,
-    on_done: Callable[[int], object] | None = None,
+    on_scores: Callable[[Mapping[int, Score]], object] | None = None,
     memo: BatchMemo | None = None,
 ) -> list[Score]:
     """Scores in the order of `requests`; for models of which `shared_prefix.unsupported` says None.
 
-    `on_done` hears of requests done after every batch. The log-softmax is in fp32 whatever the model computes in.
-    Raises ValueError for an empty context or continuation.
+    `on_scores` is given the scores of every batch, by the numbers of their requests, once they are known. The
+    log-softmax is in fp32 whatever the model computes in. Raises ValueError for an empty context or continuation.
     """
     for number, request in enumerate(requests):
         if not all(request):
@@ -53,9 +53,10 @@ def tree_log_likelihoods(
             prefix = Prefix(model, group.prefix)
             for batch in group.batches:
                 numbers = [request for row in batch for request in row.requests]
-                scores.update(zip(numbers, _scored(model, prefix, batch, requests, memo), strict=True))
-                if on_done is not None:
-                    on_done(len(scores))
+                found = dict(zip(numbers, _scored(model, prefix, batch, requests, memo), strict=True))
+                scores |= found
+                if on_scores is not None:
+                    on_scores(found)
     return [scores[number] for number in range(len(requests))]
 
 

@@ -11,8 +11,10 @@ frozen is known, not guessed, and rounding does not flip it.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,10 @@ from workbench.score.suite_new import suite_yaml
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
+
+
+OnBatch = Callable[[str, int, int], None]
+"""Told after each batch of the round it is in, the rows done and the rows in all."""
 
 
 class Provenance(Wire):
@@ -78,6 +84,7 @@ def freeze(
     margin_nats: float = 1.0,
     must_pass_nats: float | None = None,
     batch_size: int = 8,
+    on_batch: OnBatch = lambda what, done, total: None,
 ) -> Frozen:
     """Keeps the candidates (`question`, `choices`, `answer` as index) that the model knows.
 
@@ -91,7 +98,7 @@ def freeze(
         raise UsageError("only suites of kind regression without `task` can be frozen", where=f"suite {suite.name}")
     for number, candidate in enumerate(candidates, start=1):
         _check_candidate(candidate, number)
-    leads = _leads(loaded, suite, candidates, batch_size)
+    leads = _leads(loaded, suite, candidates, batch_size, on_batch)
     kept = [
         {**item, "must_pass": True} if must_pass_nats is not None and lead >= must_pass_nats else item
         for item, lead in zip(candidates, leads, strict=True)
@@ -103,7 +110,7 @@ def freeze(
             where=f"suite {suite.name}",
             next_step="give more candidates or a smaller margin",
         )
-    flips = _flips(loaded, suite, kept, batch_size)
+    flips = _flips(loaded, suite, kept, batch_size, on_batch)
     provenance = Provenance(
         suite=suite.name,
         model=loaded.config.ref,
@@ -147,6 +154,7 @@ def freeze_items(
     tags: tuple[str, ...] = (),
     owners: tuple[str, ...] = (),
     dry_run: bool = False,
+    on_batch: OnBatch = lambda what, done, total: None,
 ) -> Provenance:
     """Freezes the candidates in `items` (JSON Lines) to `out`, with the provenance beside it, and returns that.
 
@@ -177,7 +185,7 @@ def freeze_items(
     loaded = load(model, model.precision, project)
     # lm-eval's own bars and remarks, one set for each of the two rounds
     with quiet(), redirect_stderr(io.StringIO()):
-        frozen = freeze(loaded, suite, candidates, margin_nats=margin, must_pass_nats=must_pass)
+        frozen = freeze(loaded, suite, candidates, margin_nats=margin, must_pass_nats=must_pass, on_batch=on_batch)
     kept, allowed = frozen.provenance.kept, frozen.provenance.allowed_failures
     if allowed is not None and allowed >= kept and not frozen.provenance.must_pass:
         raise IncompleteError(
@@ -222,7 +230,9 @@ def _check_candidate(candidate: dict[str, Any], number: int) -> None:
         raise UsageError(f"`answer` must be the index of the right choice, got {answer!r}", where=where)
 
 
-def _flips(loaded: LoadedModel, suite: Suite, items: list[dict[str, Any]], batch_size: int) -> int:
+def _flips(
+    loaded: LoadedModel, suite: Suite, items: list[dict[str, Any]], batch_size: int, on_batch: OnBatch
+) -> int:
     """Items, right in batches of `batch_size`, that are wrong in the A/A arm's."""
     from workbench.score.kinds import regression
 
@@ -231,11 +241,14 @@ def _flips(loaded: LoadedModel, suite: Suite, items: list[dict[str, Any]], batch
         for number, fields in enumerate(items)
     ]
     other = max(1, batch_size // 2)
-    rows = regression.score(Job("noise", suite, documents, loaded, other, None, lambda done, total: None)).rows
+    told = partial(on_batch, "what was kept, in other batches")
+    rows = regression.score(Job("noise", suite, documents, loaded, other, None, told)).rows
     return sum(row.value != 1 for row in rows if row.metric == suite.primary_metric)
 
 
-def _leads(loaded: LoadedModel, suite: Suite, candidates: list[dict[str, Any]], batch_size: int) -> list[float]:
+def _leads(
+    loaded: LoadedModel, suite: Suite, candidates: list[dict[str, Any]], batch_size: int, on_batch: OnBatch
+) -> list[float]:
     """Smallest lead of the right choice over all rotations, in nats, per candidate; negative where one is wrong."""
     from workbench.score.kinds import regression
 
@@ -253,7 +266,7 @@ def _leads(loaded: LoadedModel, suite: Suite, candidates: list[dict[str, Any]], 
             loaded=loaded,
             batch_size=batch_size,
             system_prompt=None,
-            on_batch=lambda done, total: None,
+            on_batch=partial(on_batch, "every rotation of the choices"),
         )
     ).rows
     leads = [float("inf")] * len(candidates)

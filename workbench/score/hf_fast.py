@@ -13,7 +13,8 @@ logits) goes to lm-eval's own code, and so does everything if the first document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # 1 to 5 s: lm-eval imports torch, transformers, datasets and accelerate. This module is imported only to use them.
@@ -60,23 +61,32 @@ class FastHFLM(HFLM):
         self, requests: Sequence[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Score]:
         pairs = [self._cut(context, continuation) for _, context, continuation in requests]
-        if not pairs or not self._is_fast(max(len(one) + len(other) for one, other in pairs), requests):
+        lengths = [len(context) + len(continuation) for context, continuation in pairs]
+        reach = self._reach(max(lengths, default=0))
+        quick = [number for number, length in enumerate(lengths) if length <= reach]
+        if not quick or not self._agrees([requests[number] for number in quick]):
             stock: list[Score] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
             return stock
-        progress = tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Scoring requests")
+        scores: dict[int, Score] = {}
+        if slow := [number for number, length in enumerate(lengths) if length > reach]:
+            # Under `batch_size=auto` lm-eval would look for a size, and cannot in a few requests.
+            rows = override_bs or self._rows_per_batch()
+            longer = super()._loglikelihood_tokens([requests[number] for number in slow], disable_tqdm, rows)
+            scores.update(zip(slow, longer, strict=True))
+        progress = tqdm(total=len(quick), disable=disable_tqdm or self.rank != 0, desc="Scoring requests")
 
-        def on_done(done: int) -> None:
-            self.on_rows(done - progress.n)
-            progress.n = done
-            progress.refresh()
+        def on_scores(batch: Mapping[int, Score]) -> None:
+            self.on_rows(len(batch))
+            progress.update(len(batch))
+            for place, score in batch.items():
+                if (name := requests[quick[place]][0]) is not None:
+                    self.cache_hook.add_partial("loglikelihood", name, score)
 
         budget = TOKENS_PER_ROW * self._rows_per_batch()
-        scores = tree_log_likelihoods(self.model, pairs, budget, on_done, self.memo)
+        found = tree_log_likelihoods(self.model, [pairs[number] for number in quick], budget, on_scores, self.memo)
         progress.close()
-        for (name, _, _), score in zip(requests, scores, strict=True):
-            if name is not None:
-                self.cache_hook.add_partial("loglikelihood", name, score)
-        return scores
+        scores.update(zip(quick, found, strict=True))
+        return [scores[number] for number in range(len(requests))]
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """lm-eval's windows of all texts in one plan, so that batches hold windows of one length."""
@@ -87,7 +97,8 @@ class FastHFLM(HFLM):
             own = [(None, *make_disjoint_window(window)) for window in rolled]
             counts.append(len(own))
             windows += own
-        scores = iter(self._loglikelihood_tokens(windows, disable_tqdm))
+        # As above: windows can be few, too.
+        scores = iter(self._loglikelihood_tokens(windows, disable_tqdm, self._rows_per_batch()))
         sums = [sum(next(scores)[0] for _ in range(count)) for count in counts]
         for request, total in zip(requests, sums, strict=True):
             self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
@@ -97,22 +108,23 @@ class FastHFLM(HFLM):
         """Greedy answers by our own loop; whatever is not plain greedy decoding by lm-eval's."""
         groups = _by_settings(requests)
         normal = [normalize_gen_kwargs(settings, self.max_gen_toks) for settings, _ in groups]
+        limits = [settings["max_gen_toks"] for settings in normal]
         prompts: list[list[list[int]]] = []
         if all(map(self._plain_greedy, normal)):
             prompts = [
-                [self._prompt(requests[number].args[0], settings["max_gen_toks"]) for number in numbers]
-                for settings, (_, numbers) in zip(normal, groups, strict=True)
+                [self._prompt(requests[number].args[0], limit) for number in numbers]
+                for limit, (_, numbers) in zip(limits, groups, strict=True)
             ]
         asked = [(None, ids[:-1], ids[-1:]) for own in prompts for ids in own if len(ids) > 1]
+        longest = max((len(ids) + limit for own, limit in zip(prompts, limits, strict=False) for ids in own), default=0)
         # lm-eval's answer to a prompt without tokens goes by the padding of its batch.
-        if not asked or not all(map(all, prompts)) or not self._is_fast(self.max_length, asked):
+        if not asked or not all(map(all, prompts)) or self._reach(longest) < longest or not self._agrees(asked):
             stock: list[str] = super().generate_until(requests, disable_tqdm)
             return stock
         answers: dict[int, str] = {}
         progress = tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="Generating answers")
-        for settings, own, (_, numbers) in zip(normal, prompts, groups, strict=True):
-            until, limit = settings.get("until"), settings["max_gen_toks"]
-            until = handle_stop_sequences(until, eos=self._end_text())
+        for settings, limit, own, (_, numbers) in zip(normal, limits, prompts, groups, strict=True):
+            until = handle_stop_sequences(settings.get("until"), eos=self._end_text())
             prefix = Prefix(self.model, shared_prefix(own))
             for batch in batches([len(prompt) for prompt in own], self._rows_per_batch()):
                 texts = self._answers([own[place] for place in batch], prefix, until, limit)
@@ -124,17 +136,27 @@ class FastHFLM(HFLM):
         progress.close()
         return [answers[number] for number in range(len(requests))]
 
-    def _is_fast(self, longest: int, requests: Sequence[Any]) -> bool:
-        """Whether the fast way is exact for this model and rows, and agrees with lm-eval's own on a few documents."""
+    def _reach(self, longest: int) -> int:
+        """Tokens of the longest row, of those up to `longest`, that the fast way reads exactly; 0 if there is none."""
         import torch
 
+        devices = {parameter.device for parameter in self.model.parameters()}
         if (
             self.backend != "causal"
             or self.mixed_precision_dtype is not None
             or self.softmax_dtype is not torch.float32
-            or unsupported(self.model, max(longest, LONGEST_MADE))
+            or self.model.dtype is torch.float64
+            or len(devices) > 1
+            or torch.device("meta") in devices  # read from the disk layer by layer
+            or unsupported(self.model, LONGEST_MADE)
         ):
-            return False
+            return 0
+        lengths = range(LONGEST_MADE, max(longest, LONGEST_MADE) + 1)
+        exact = bisect_left(lengths, True, key=lambda length: unsupported(self.model, length) is not None)
+        return lengths[exact - 1]
+
+    def _agrees(self, requests: Sequence[Any]) -> bool:
+        """Whether the fast way gives what lm-eval's own gives on the shortest of the requests."""
 
         def stock(chosen: Sequence[Any]) -> list[Score]:
             self.checking = True

@@ -33,7 +33,7 @@ from workbench.score.judging.grading import grades, grading_troubles, scale_resu
 from workbench.score.judging.in_use import trust_in_use
 from workbench.score.judging.pairwise import PROMPT_SHA256, Bout, Opinion
 from workbench.score.judging.people import people_agreement
-from workbench.score.judging.ratings import Rated, label_of, ratings_path, read_ratings
+from workbench.score.judging.ratings import RATED_ARMS, Rated, label_of, ratings_path, read_ratings
 
 _INGEST = "ingest:"
 _COMMON_WORDS = re.compile(r"adapter|awq|base|chat|checkpoint|gguf|gptq|instruct|latest|llm|lora|mini|model|pypi")
@@ -185,7 +185,7 @@ def _golden_rows(
 def _rated_rows(config: JudgeNode, asker: Asker, rated: dict[str, Rated], said: Sequence[Said]) -> Iterator[Judgment]:
     """What the judge says of the contests that people rated; the hash is the contest's."""
     for contest, calls in zip(rated, said, strict=True):
-        yield from _rows(asker, (config.suite.name, contest, 0), calls, ("rated-before", "rated-after"))
+        yield from _rows(asker, (config.suite.name, contest, 0), calls, RATED_ARMS)
 
 
 def _trust(
@@ -285,28 +285,40 @@ def _answers(artifact: Artifact, suite: str) -> dict[tuple[str, int], Generation
 
 
 def _say(ctx: Context, trust: JudgeTrust) -> None:
-    by_people = trust.people is not None and trust.measured_against == "people"
-    kappa, what = trust.kappa, f"{trust.pairs} golden pairs"
-    if trust.people is not None and by_people:
-        kappa, what = trust.people.kappa, f"{trust.people.contests} pairs rated by people"
+    kappa, pairs = _deciding(trust)
+    what = "golden pairs" if trust.measured_against == "golden set" else "pairs rated by people"
     standing = "trusted" if trust.trusted else "not trusted"
-    head = f"judge {trust.judge}: {standing}, kappa {kappa.value:.2f} [{kappa.low:.2f}, {kappa.high:.2f}] on {what}"
+    shown = f"kappa {kappa.value:.2f} [{kappa.low:.2f}, {kappa.high:.2f}] on {pairs} {what}"
+    head = f"judge {trust.judge}: {standing}, {shown}"
     (ctx.info if trust.trusted else ctx.warn)("; ".join((head, *trust.reasons)))
+
+
+def _deciding(trust: JudgeTrust) -> tuple[Interval, int]:
+    """The kappa that the trust rests on, and the pairs behind it."""
+    if trust.people is not None and trust.measured_against == "people":
+        return trust.people.kappa, trust.people.contests
+    return trust.kappa, trust.pairs
 
 
 def _summary(trust: JudgeTrust, contests: Sequence[Contest], found: JudgeFindings | None) -> Summary:
     """Numbers for tables; a document whose two orders disagree is half a win."""
+    kappa, _ = _deciding(trust)
     summary: Summary = {
         "judge": trust.judge,
         "trusted": "yes" if trust.trusted else "no",
-        "kappa": round(trust.kappa.value, 4),
-        "kappa low": round(trust.kappa.low, 4),
+        "measured against": trust.measured_against,
+        "kappa": round(kappa.value, 4),
+        "kappa low": round(kappa.low, 4),
         "golden pairs": trust.pairs,
         "documents": len(contests),
         "judged": found.judged if found else 0,
     }
     if trust.people is not None:
-        summary |= {"rated pairs": trust.people.contests, "kappa people": round(trust.people.kappa.value, 4)}
+        summary |= {
+            "rated pairs": trust.people.contests,
+            "kappa golden": round(trust.kappa.value, 4),
+            "kappa people": round(trust.people.kappa.value, 4),
+        }
     if trust.used is not None:
         used = trust.used
         summary |= {"requests": used.requests, "tokens of all answers": used.prompt_tokens + used.completion_tokens}

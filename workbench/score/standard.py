@@ -45,6 +45,9 @@ _DEFAULT_METRICS = {
 _UNSCALED = ("_max", "_diff")
 """Endings of TruthfulQA's metrics that are no shares: similarities up to 100, and differences of two."""
 _GROUP_ENTRY = "group"
+_EXTRAS = {"ifeval": "ifeval", "minerva_math": "math"}
+"""What lm-eval calls the libraries that the tasks of a folder need."""
+_MODULES = {"ifeval": ("langdetect", "immutabledict", "nltk"), "minerva_math": ("sympy", "math_verify", "antlr4")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,40 @@ def part_of(part: str, group: str, found: Sequence[StandardTask], where: str) ->
     raise UsageError(f"{group} has no part {part!r}{hint}", where=where)
 
 
+def check_libraries(tasks: Sequence[StandardTask]) -> None:
+    """PrerequisiteError with the install command if the code of a task needs what is not installed."""
+    for task in tasks:
+        missing = [name for name in _MODULES.get(task.folder.name, ()) if importlib.util.find_spec(name) is None]
+        if missing:
+            raise PrerequisiteError(
+                f"{task.name} needs libraries that are not installed: {', '.join(missing)}",
+                where="standard",
+                next_step=install_command(task),
+            )
+        if task.folder.name == "ifeval" and not _splits_sentences():
+            raise PrerequisiteError(
+                f"{task.name} counts sentences with nltk's punkt_tab, which is not here",
+                where="standard",
+                next_step="python -m nltk.downloader punkt_tab",
+            )
+
+
+def _splits_sentences() -> bool:
+    # 1 s: nltk
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        return False
+    return True
+
+
+def install_command(task: StandardTask) -> str:
+    """How the libraries of a task's code are installed."""
+    return f"pip install 'lm-eval[{_EXTRAS.get(task.folder.name, 'tasks')}]'"
+
+
 def shots(suite: Suite, task: StandardTask) -> int:
     """Examples before each question of the suite."""
     return int(suite.task.get("num_fewshot", task.shots))
@@ -142,7 +179,8 @@ def chosen_filters(suite: Suite, task: StandardTask) -> list[str]:
 
 
 def check_standard(suite: Suite) -> None:
-    """UsageError if the suite cannot be scored: unknown task, key, filter or metric, or examples it does not have."""
+    """UsageError if the suite cannot be scored: unknown task, key, filter or metric, or examples it does not have;
+    PrerequisiteError if its task needs what is not installed."""
     where = f"suite {suite.name}"
     for key in suite.task:
         if key not in _KEYS:
@@ -163,6 +201,7 @@ def check_standard(suite: Suite) -> None:
             )
         _check_filters(suite, task, where)
         _check_shots(suite, task, where)
+    check_libraries(tasks)
 
 
 def _check_filters(suite: Suite, task: StandardTask, where: str) -> None:

@@ -21,7 +21,7 @@ from workbench.core.parts import write_model
 from workbench.core.suites import Suite
 from workbench.core.wire import Wire
 from workbench.core.yamlfile import validate
-from workbench.score.standard import SUBTASK, StandardTask, check_standard, leaves, part_of
+from workbench.score.standard import SUBTASK, StandardTask, check_libraries, check_standard, leaves, part_of
 from workbench.score.standard_task import Row, by_subtask, quiet, standard_task
 from workbench.score.suite_new import NewSuite, detectable_margin, refuse_existing
 from workbench.score.suite_rows import rows_of
@@ -107,6 +107,7 @@ def standard_suite(name: str, request: Request, suites_dir: Path) -> StandardSui
     """
     refuse_existing(name, suites_dir)
     tasks = leaves(request.task, request.subset)
+    check_libraries(tasks)
     shots = _shots(tasks, request)
     drawn = shots > 0 and tasks[0].fewshot_split is not None
     if request.documents is None:

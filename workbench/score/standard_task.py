@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench.core.errors import IncompleteError, PrerequisiteError
 from workbench.score.bounded_filters import bound
-from workbench.score.standard import SUBTASK, StandardTask
+from workbench.score.standard import SUBTASK, StandardTask, install_command
 
 FEWSHOT_SEED = 1234
 """lm-eval's own default, so that examples are those of its command line."""
@@ -71,7 +71,7 @@ def standard_task(task: StandardTask, rows: Sequence[Row], examples: Sequence[Ro
         raise PrerequisiteError(
             f"{task.name} needs a library that is not installed: {error}",
             where="standard",
-            next_step=f"pip install 'lm-eval[{_extra(task)}]'",
+            next_step=install_command(task),
         ) from None
     except (TemplateError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise IncompleteError(
@@ -131,10 +131,6 @@ def _check_documents(task: StandardTask, loaded: Any, documents: list[Row]) -> N
 
 def _is_choice(right: Any, choices: list[Any]) -> bool:
     return right in choices if isinstance(right, str) else isinstance(right, int) and 0 <= right < len(choices)
-
-
-def _extra(task: StandardTask) -> str:
-    return "math" if "math" in task.name else task.name.split("_")[0]
 
 
 def _without_part(row: Row) -> Row:

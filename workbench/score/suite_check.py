@@ -56,6 +56,7 @@ def findings(
         found += _unfit(suite, documents, examples)
     found += _duplicates(suite, documents)
     found += _one_sided(suite, documents)
+    found += _twice_right(suite, documents)
     found += _toothless(suite, documents)
     found += _overlap(suite, documents, examples)
     return found
@@ -207,6 +208,19 @@ def _one_sided(suite: Suite, documents: Sequence[SuiteDocument]) -> Iterator[Fin
     if count > _ONE_PLACE * len(documents):
         what = "the right answer stands in place" if "choices" in documents[0].fields else "the right answer is"
         yield _warning(f"{what} {answer[:40]} in {count / len(documents):.0%} of {len(documents)} documents")
+
+
+def _twice_right(suite: Suite, documents: Sequence[SuiteDocument]) -> Iterator[Finding]:
+    """Items whose right choice stands there again: one of the two is counted as wrong."""
+    if suite.kind not in ("lm_eval", "regression") or is_standard(suite):
+        return
+    again = []
+    for one in documents:
+        choices, place = one.fields.get("choices"), _place(one.fields)
+        if isinstance(choices, list) and isinstance(place, int) and 0 < place <= len(choices):
+            again += [one] if choices.count(choices[place - 1]) > 1 else []
+    if again:
+        yield _warning(f"{_places(again)} the right choice among the wrong ones, too")
 
 
 def _toothless(suite: Suite, documents: Sequence[SuiteDocument]) -> Iterator[Finding]:

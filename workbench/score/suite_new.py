@@ -202,6 +202,13 @@ def _kind(rows: list[Row], notes: list[str], file: Path) -> str:
         chosen, why = "safety", f"`{expect}` says refuse or comply"
     elif has["question"] and has["choices"] and has["answer"]:
         chosen, why = "lm_eval", "there are choices and a right one"
+    elif has["question"] and has["choices"]:
+        said = sum(any(row.get(name) not in (None, "", []) for name in _NAMES["answer"]) for row in rows)
+        raise UsageError(
+            f"the rows have choices (`{has['choices']}`), but {said} of {len(rows)} say which is right",
+            where=str(file),
+            next_step=f"name the right one under {' or '.join(_NAMES['answer'][:4])}, or give --kind judge",
+        )
     elif has["turns"] or (has["question"] and (not has["reference"] or "generator" in rows[0])):
         chosen, why = "judge", "there are questions and no right answers to compare with"
     elif has["question"]:
@@ -265,14 +272,18 @@ def _renamed(
 
 def _choices(rows: list[Row], notes: list[str], file: Path) -> list[Row]:
     made = _renamed(rows, {"question": "question", "choices": "choices", "answer": "answer"}, notes, file)
-    wrong = []
+    wrong, elsewhere = [], []
     for number, row in enumerate(made, start=1):
         labels: list[Any] = []
-        if isinstance(row["choices"], dict):
-            labels, row["choices"] = row["choices"].get("label", []), row["choices"].get("text")
+        if isinstance(given := row["choices"], dict):
+            lettered = "text" not in given
+            labels = list(given) if lettered else given.get("label", [])
+            row["choices"] = list(given.values()) if lettered else given["text"]
         right = _right_choice(row["answer"], row["choices"], labels)
         if right is None:
             wrong.append(number)
+        elif row["answer"] == right and str(right) in row["choices"] and row["choices"][right] != str(right):
+            elsewhere.append(number)
         row["answer"] = right
     if wrong:
         raise UsageError(
@@ -280,6 +291,8 @@ def _choices(rows: list[Row], notes: list[str], file: Path) -> list[Row]:
             where=str(file),
             next_step="give its place counted from 0, its letter, or its text",
         )
+    if elsewhere:
+        notes.append(f"{_lines(elsewhere)} a number as the answer: it is read as a place from 0, not as a text")
     return made
 
 

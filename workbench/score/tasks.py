@@ -198,6 +198,12 @@ def _check_filters(suite: Suite, filters: Any) -> None:
                 )
         for step in steps:
             _check_pattern(suite, entry["name"], step.get("regex_pattern"))
+            if step.get("regexes_to_ignore"):
+                raise UsageError(
+                    f"task.filter_list {entry['name']}: regexes_to_ignore of a filter cannot be limited in time",
+                    where=_where(suite),
+                    next_step="write it into regex_pattern, or beside exact_match in task.metric_list",
+                )
         if functions[-1] != "take_first":
             raise UsageError(
                 f"task.filter_list {entry['name']}: the last filter must be take_first: one answer per document",

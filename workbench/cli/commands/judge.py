@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 @judge_app.command()
 def score(
     file: Annotated[
-        Path, typer.Argument(help="AlpacaEval annotations, MT-Bench judgments, or ratings (JSON Lines or a JSON list).")
+        Path, typer.Argument(help="AlpacaEval annotations, MT-Bench or arena judgments, ratings (JSON, Parquet, CSV).")
     ],
     people: Annotated[
         Path | None, typer.Option("--people", help="Judgments of people on the same pairs, in any of these formats.")

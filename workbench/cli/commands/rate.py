@@ -153,13 +153,16 @@ def _summarise(project: Project, found: Contests, *, as_json: bool) -> None:
 
 
 def _judgments(project: Project, run: str) -> list[Judgment]:
-    """What the run's judge said, if it had one."""
+    """What the run's judge said of the arms' answers, and of the pairs that people had rated, if it had one."""
     from workbench.core.parts import read_rows
     from workbench.core.records import Judgment
     from workbench.loop.scored import run_artifact
 
     artifact = run_artifact(project, run, "score:judge")
-    return [] if artifact is None else list(read_rows(artifact.part("judgments.jsonl"), Judgment))
+    if artifact is None:
+        return []
+    parts = [artifact.part(name) for name in ("judgments.jsonl", "rated.jsonl")]
+    return [row for part in parts if part.is_file() for row in read_rows(part, Judgment)]
 
 
 def _export(project: Project, found: Contests, path: Path, rater: str | None, *, dry_run: bool, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,21 +142,27 @@ def freeze(
       workbench suite freeze candidates.jsonl -o evals/basics.jsonl --margin 2 --must-pass 8 --owner ml-team
     """
     from workbench.core.config import ModelConfig
+    from workbench.core.events import NodeProgress, NodeStarted
     from workbench.loop.suite_checks import base_of
     from workbench.score.freeze import freeze_items
 
     project: Project = context.obj.project
-    frozen = freeze_items(
-        items,
-        out,
-        base_of(project) if model is None else ModelConfig(ref=context.obj.from_here(model)),
-        project.root,
-        margin=margin,
-        must_pass=must_pass,
-        tags=tuple(tag or ()),
-        owners=tuple(owner or ()),
-        dry_run=dry_run,
-    )
+    with closing(output.RunDisplay(quiet=json or not os.isatty(2), nodes=1)) as display:
+        display(NodeStarted(node="freeze", fingerprint=""))
+        frozen = freeze_items(
+            items,
+            out,
+            base_of(project) if model is None else ModelConfig(ref=context.obj.from_here(model)),
+            project.root,
+            margin=margin,
+            must_pass=must_pass,
+            tags=tuple(tag or ()),
+            owners=tuple(owner or ()),
+            dry_run=dry_run,
+            on_batch=lambda what, done, total: display(
+                NodeProgress(node="freeze", done=done, total=total, unit="rows", message=what)
+            ),
+        )
     if json:
         output.print_json(frozen.model_dump(mode="json"))
         return

@@ -6,8 +6,8 @@
                                                                         ->  Vote(..., preference=1.0)
     {"question_id": 81, "turn": 1, "model": "a", "score": 9}            ->  Mark(model="a", turn=1, score=9)
 
-A file is JSON Lines or one JSON list. A row whose verdict is missing or impossible is kept, as failed. Of ratings, which
-are a log, each rater's last word about a pair is kept, unless it was withdrawn.
+A row whose verdict is missing or impossible is kept, as failed. Ratings are a log: a rater's last word about a pair is
+kept, unless it was withdrawn.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.wire import storable
+from workbench.score.judging.judgment_rows import judgment_rows
 
 Reader = Callable[[dict[str, Any]], "Vote | Mark"]
 _WINNERS = {"model_1": 0.0, "model_a": 0.0, "model_2": 1.0, "model_b": 1.0}
@@ -78,7 +79,7 @@ def read_annotations(path: Path) -> list[Vote] | list[Mark]:
     line that is no JSON object."""
     votes: list[Vote] = []
     marks: list[Mark] = []
-    for place, row, reader in _that_hold(_recognised(list(_rows(path)))):
+    for place, row, reader in _that_hold(_recognised(list(judgment_rows(path)))):
         try:
             found = reader(row)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -92,32 +93,6 @@ def read_annotations(path: Path) -> list[Vote] | list[Mark]:
     if not votes and not marks:
         raise IncompleteError("there is no judgment in the file", where=str(path))
     return votes or marks
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not path.is_file():
-        raise UsageError("there is no such file", where=str(path))
-    text = path.read_bytes().decode("utf-8-sig", "replace")
-    if text.lstrip()[:1] == "[":
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise IncompleteError(f"is no JSON list: {error}", where=str(path)) from None
-        numbered = ((f"{path}, entry {number}", row) for number, row in enumerate(rows, start=1))
-    else:
-        lines = enumerate(text.split("\n"), start=1)
-        numbered = ((f"{path}:{number}", _object(line, f"{path}:{number}")) for number, line in lines if line.strip())
-    for place, row in numbered:
-        if not isinstance(row, dict):
-            raise IncompleteError("expected a JSON object", where=place)
-        yield place, row
-
-
-def _object(line: str, place: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise IncompleteError(f"is no JSON: {error}", where=place) from None
 
 
 def _recognised(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any], Reader]]:
@@ -166,7 +141,7 @@ def _alpaca(row: dict[str, Any]) -> Vote:
     answers = None
     if row.get("output_1") is not None and row.get("output_2") is not None:
         answers = (_text(row["output_1"]), _text(row["output_2"]))
-    given = row.get("preference")
+    given: Any = row.get("preference")
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
     preference = None
     if is_number and given == 0:
@@ -219,7 +194,7 @@ def _three_columns(row: dict[str, Any]) -> Vote:
 
 
 def _mark(row: dict[str, Any]) -> Mark:
-    given = row.get("score")
+    given: Any = row.get("score")
     is_grade = isinstance(given, int | float) and not isinstance(given, bool) and 1 <= given <= _HIGHEST_GRADE
     return Mark(_question(row), _name(row["model"]), _turn(row), float(given) if is_grade else None, _judge(row))
 

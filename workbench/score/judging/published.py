@@ -23,6 +23,9 @@ from workbench.score.judging.annotations import Mark, Vote
 from workbench.score.judging.findings import mean_interval, standard_error
 from workbench.score.judging.length import length_adjusted, length_correlation
 
+Directions = dict[tuple[str, ...], tuple[str, str]]
+"""Which side of each contest is the first."""
+
 
 class PairRate(Wire):
     """One model against another; every rate is the second one's."""
@@ -231,9 +234,9 @@ def _grade(model: str, marks: Sequence[Mark]) -> ModelGrade | None:
 
 def _people(votes: Sequence[Vote], people: Sequence[Vote], seed: int) -> HumanAgreement | None:
     """None if no pair of answers was judged by both."""
-    judged, rated = _by_contest(votes), _by_contest(people)
-    if any(vote.answers is None for vote in votes) or any(vote.answers is None for vote in people):
-        judged, rated = _by_contest(votes, by_answer=False), _by_contest(people, by_answer=False)
+    by_answer = all(vote.answers is not None for vote in (*votes, *people))
+    directions: Directions = {}
+    judged, rated = (_by_contest(side, directions, by_answer=by_answer) for side in (votes, people))
     shared = [key for key in judged if key in rated]
     if not shared:
         return None
@@ -266,23 +269,27 @@ def _one_verdict_each(votes: Sequence[Vote]) -> list[list[float]]:
     for vote in votes:
         judges.setdefault(vote.judge, []).append(vote)
     units: dict[tuple[str, ...], list[float]] = {}
+    directions: Directions = {}
     for own in judges.values():
-        for key, verdicts in _by_contest(own).items():
+        for key, verdicts in _by_contest(own, directions).items():
             units.setdefault(key, []).append(majority(verdicts))
     return list(units.values())
 
 
-def _by_contest(votes: Sequence[Vote], *, by_answer: bool = True) -> dict[tuple[str, ...], list[float]]:
-    """Verdicts by question and sides, the sides in alphabetical order: by the answers themselves where they are known,
-    else by the models' names. Votes on a question that the file does not name belong to no contest."""
+def _by_contest(
+    votes: Sequence[Vote], directions: Directions, *, by_answer: bool = True
+) -> dict[tuple[str, ...], list[float]]:
+    """Verdicts by question and sides: the answers themselves where they are known, else the models' names. They are
+    for the second side in the direction in which a contest is first seen, which `directions` remembers: kappa and
+    alpha depend on it. Votes on a question that the file does not name belong to no contest."""
     contests: dict[tuple[str, ...], list[float]] = {}
     for vote in votes:
         sides = vote.answers if by_answer and vote.answers is not None else vote.models
         verdict = level(vote.preference)
         if verdict is None or not vote.question:
             continue
-        turned = sides[1] < sides[0]
         key = (vote.question, *sorted(sides))
+        turned = directions.setdefault(key, sides) != sides
         contests.setdefault(key, []).append(1 - verdict if turned else verdict)
     return contests
 

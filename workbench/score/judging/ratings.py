@@ -18,6 +18,8 @@ from workbench.core.paths import inside
 from workbench.core.records import HumanRating, contest_id
 from workbench.score.judging.pairwise import Bout
 
+RATED_ARMS = ("rated-before", "rated-after")
+"""In judgments of the contests that people rated, in place of arms; `doc_hash` is then the `contest_id`."""
 _PREFERENCES = {"before": 0.0, "after": 1.0, "tie": 0.5, "neither": 0.5}
 
 
@@ -56,7 +58,8 @@ def ratings_external(config: JudgeConfig, project: Path) -> dict[str, str]:
 
 
 def read_ratings(path: Path, suite: str) -> dict[str, Rated]:
-    """Rated contests of a suite by `contest_id`, in the order in which they first occur; empty without a file.
+    """Rated contests of a suite by `contest_id`, in the order in which they first occur; empty without a file. Two
+    answers rated in both directions, by arms that changed places, are one contest.
 
     The last word of a rater about a contest counts. Raises IncompleteError for a line that is no rating; a last
     line that breaks off is one that a killed `workbench rate` never said.
@@ -69,12 +72,18 @@ def read_ratings(path: Path, suite: str) -> dict[str, Rated]:
         if rating.suite not in ("", suite):
             continue
         key = contest_id(rating.prompt, rating.before_output, rating.after_output)
-        bouts[key] = Bout(rating.prompt, rating.before_output, rating.after_output)
+        turned = contest_id(rating.prompt, rating.after_output, rating.before_output)
+        is_turned = turned in bouts
+        if is_turned:
+            key = turned
+        else:
+            bouts[key] = Bout(rating.prompt, rating.before_output, rating.after_output)
         cast = votes.setdefault(key, {})
         if rating.verdict == "withdrawn":
             cast.pop(rating.rater, None)
         else:
-            cast[rating.rater] = _PREFERENCES[rating.verdict]
+            preference = _PREFERENCES[rating.verdict]
+            cast[rating.rater] = 1 - preference if is_turned else preference
     return {key: Rated(bouts[key], cast) for key, cast in votes.items() if cast}
 
 

@@ -43,6 +43,19 @@ def _depth(value: Any) -> int:
     return depth
 
 
+def canonical(value: Any) -> str:
+    """JSON text that is equal for equal values: keys sorted, 2.0 as 2; true is not 1."""
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
@@ -75,6 +88,9 @@ def _fits(answer: Answered, settings: Settings) -> Reading:
         return Reading(None, error=f"a pattern of the schema took longer than {TIMEOUT_S:g} s on this answer")
     except ValueError as error:
         return Reading(None, error=f"the schema: {error}")
+    except OverflowError:
+        # `multipleOf` of a number beyond floating point, such as 1e400: the answer's doing
+        return Reading(0.0)
 
 
 def _schema(fields: Mapping[str, Any], settings: Settings) -> Any:
@@ -112,7 +128,8 @@ def _keys(schema: Any) -> set[str]:
 
 @cache
 def _bounded(draft: Any) -> Any:
-    """The draft with its patterns under a time limit: the keywords whose time an answer can blow up."""
+    """The draft with its patterns under a time limit and items compared once each: the keywords whose time an answer
+    can blow up."""
     import jsonschema
 
     def matches(expected: str, text: str) -> bool:
@@ -135,8 +152,13 @@ def _bounded(draft: Any) -> Any:
                 if key not in named and not any(matches(expected, key) for expected in patterns):
                     yield from validator.descend(instance[key], inner, path=key)
 
+    def unique_items(validator: Any, wanted: bool, instance: Any, schema: Any) -> Iterator[Any]:
+        if wanted and validator.is_type(instance, "array") and len(set(map(canonical, instance))) < len(instance):
+            yield jsonschema.ValidationError(f"{instance!r} has equal items")
+
     keywords = {
         "pattern": pattern,
+        "uniqueItems": unique_items,
         "patternProperties": pattern_properties,
         "additionalProperties": additional_properties,
     }

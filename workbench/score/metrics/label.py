@@ -27,15 +27,22 @@ def read_label(text: str, labels: Sequence[str], take: str = "only") -> str | No
         flags = re.NOFLAG if len(label) == 1 else re.IGNORECASE
         pattern = rf"(?<!\w){re.escape(label)}(?!\w)"
         found += [(*match.span(), label) for match in re.finditer(pattern, text, flags)]
-    named = [(start, label) for start, end, label in found if not _inside_another(start, end, found)]
+    named = _outermost(found)
     if not named or (take == "only" and len({label for _, label in named}) > 1):
         return None
     return max(named)[1] if take == "last" else min(named)[1]
 
 
-def _inside_another(start: int, end: int, found: Sequence[tuple[int, int, str]]) -> bool:
-    """Whether a longer match holds this one: the "toxic" of "not toxic"."""
-    return any(first <= start and end <= last and last - first > end - start for first, last, _ in found)
+def _outermost(found: Sequence[tuple[int, int, str]]) -> list[tuple[int, str]]:
+    """Starts and labels of the matches that no longer one holds, as "not toxic" does "toxic"."""
+    kept: list[tuple[int, str]] = []
+    holder = (0, 0)
+    for start, end, label in sorted(found, key=lambda match: (match[0], -match[1])):
+        if end > holder[1]:
+            holder = (start, end)
+        if (start, end) == holder:
+            kept.append((start, label))
+    return kept
 
 
 def _measure(answers: Sequence[Answered], settings: Settings) -> Measured:

@@ -12,12 +12,11 @@ unless `ordered: true`. An empty `calls` asks for an answer without a call.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.score.metrics.json_answers import read_json
+from workbench.score.metrics.json_answers import canonical, read_json
 from workbench.score.metrics.metric import Answered, Metric, Reading, Settings, each
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
@@ -64,20 +63,7 @@ def _call(value: Any) -> Call | None:
         if not readable:
             return None
     arguments = {} if arguments is None else arguments
-    return (value["name"], _canonical(arguments)) if isinstance(arguments, dict) else None
-
-
-def _canonical(value: Any) -> str:
-    """JSON text that is equal for equal values: keys sorted, 2.0 as 2; true is not 1."""
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return (value["name"], canonical(arguments)) if isinstance(arguments, dict) else None
 
 
 def _expected(fields: Mapping[str, Any]) -> list[Call] | None:
