@@ -42,6 +42,25 @@ def test_requests_leave_at_even_distances_however_many_workers_there_are() -> No
     assert set(turns(10, workers=4, each=3)) == {0.0}
 
 
+def test_those_who_come_together_leave_one_by_one() -> None:
+    now, passed = 0, []
+
+    async def work(pauses: Pauses) -> None:
+        assert await pauses.wait_for_turn(1, lambda: float("inf"))
+        passed.append(now)
+
+    async def all_of_them() -> None:
+        nonlocal now
+        pauses = Pauses(Rates(EndpointConfig()))
+        workers = [asyncio.create_task(work(pauses)) for _ in range(8)]
+        while not all(worker.done() for worker in workers):
+            await asyncio.sleep(0)
+            now += 1
+
+    asyncio.run(all_of_them())
+    assert len(set(passed)) == 8, "no two in one round of the event loop"
+
+
 def test_tokens_a_minute_hold_the_next_request_back_for_as_long_as_the_last_one_takes() -> None:
     assert turns(50, workers=2, each=2, tokens_per_minute=600) == [0.0, 5.0, 10.0, 15.0]
     # the slower of two rates decides

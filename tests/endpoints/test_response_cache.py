@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,18 @@ def test_a_pause_that_is_over_in_a_moment_is_not_worth_a_word(tmp_path: Path) ->
     with ScriptedServer(lambda _r, _n: status(429, Retry_After="2")) as server:
         (answer,) = open_on(server.url, tmp_path, time).chat([question()])
     assert isinstance(answer, CallFailed) and time.said == []
+
+
+def test_the_log_of_an_older_file_grows_no_longer_than_that_of_a_new_one(tmp_path: Path) -> None:
+    older, newer = tmp_path / "older", tmp_path / "newer"
+    older.mkdir()
+    with closing(sqlite3.connect(older / "responses.sqlite")) as connection:
+        connection.execute("PRAGMA page_size=4096")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
+    lengths = []
+    for directory in (older, newer):
+        with ResponseCache(directory) as cache:
+            page = cache._execute("PRAGMA page_size").fetchone()[0]
+            lengths.append((page, page * cache._execute("PRAGMA wal_autocheckpoint").fetchone()[0]))
+    assert lengths == [(4096, 32 << 20), (1024, 32 << 20)]

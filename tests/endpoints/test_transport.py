@@ -1,64 +1,43 @@
 from __future__ import annotations
 
-import asyncio
+import socket
+from contextlib import ExitStack
+from pathlib import Path
 
-from workbench.endpoints.transport import AiohttpTransport, PlainClient
+import pytest
+from endpoints.asking import KEY, open_on, question, questions
+from endpoints.scripted_server import ScriptedServer, says
 
-TOGETHER = 8
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-
-
-class AnswersAllAtOnce:
-    """A server that waits for the last of `TOGETHER` requests and then answers every one."""
-
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-        self._waiting: list[asyncio.StreamWriter] = []
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-        await reader.readexactly(2)
-        self._waiting.append(writer)
-        if len(self._waiting) == TOGETHER:
-            for waiting in self._waiting:
-                waiting.write(ANSWER)
+from workbench.endpoints.calls import CallFailed
 
 
-async def rounds_of_the_loop(answers: AnswersAllAtOnce) -> list[int]:
-    """In which round of the event loop each of the askers got its answer."""
-    server = await asyncio.start_server(answers, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
-    transport = AiohttpTransport(url, connect_timeout_s=10, proxies=False)
-    client = PlainClient(transport)
-    headers = [("authorization", "Bearer none"), ("x-stainless-os", "Linux"), ("x-stainless-arch", "x64")]
-    now, got = 0, []
-
-    async def count() -> None:
-        nonlocal now
-        while True:
-            now += 1
-            await asyncio.sleep(0)
-
-    async def ask() -> None:
-        response = await client.send(client.build_request("POST", url, headers=headers, content=b"{}"))
-        assert (response.status_code, response.content) == (200, b"{}")
-        got.append(now)
-
-    counting = asyncio.create_task(count())
-    await asyncio.gather(*(ask() for _ in range(TOGETHER)))
-    counting.cancel()
-    await transport.aclose()
-    server.close()
-    return got
+def test_a_request_carries_the_configured_key_and_nothing_of_the_environment_or_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer somebody-elses\nX-Team: secret")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    with ScriptedServer(lambda _r, _n: says("Lima")) as server:
+        open_on(server.url, tmp_path).chat([question()])
+    (sent,) = server.headers
+    assert sent["authorization"] == f"Bearer {KEY}"
+    needed = {"host", "accept", "accept-encoding", "content-type", "content-length", "user-agent", "authorization"}
+    assert set(sent) == needed
 
 
-def test_answers_that_come_together_are_handed_on_one_a_round_of_the_loop() -> None:
-    got = asyncio.run(rounds_of_the_loop(AnswersAllAtOnce()))
-    assert len(set(got)) == TOGETHER
-
-
-def test_a_request_says_nothing_about_the_machine_it_comes_from() -> None:
-    answers = AnswersAllAtOnce()
-    asyncio.run(rounds_of_the_loop(answers))
-    for head in answers.heads:
-        assert b"authorization: Bearer none" in head and b"stainless" not in head.lower()
+def test_a_server_that_takes_no_connection_is_unreachable_and_ends_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.endpoints.server._CONNECT_TIMEOUT_S", 0.1)
+    with ExitStack() as sockets:
+        deaf = sockets.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(2):  # the line of those who wait is full after these
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        endpoint = open_on(url, tmp_path, max_retries=0, concurrency=1)
+        answers = endpoint.chat(questions(5))
+    assert {answer.reason for answer in answers if isinstance(answer, CallFailed)} == {"unreachable"}
+    assert endpoint.budget.requests == 3

@@ -47,15 +47,16 @@ def test_neither_neighbours_nor_the_budget_move_a_score(model: Any, examples: in
 
 
 def test_the_model_attends_as_before_once_it_is_done_or_fails(model: Any) -> None:
-    own = model.config._attn_implementation
+    own, norm = model.config._attn_implementation, model.model.norm
 
     def stop(scores: Mapping[int, tuple[float, bool]]) -> None:
         assert model.config._attn_implementation != own
+        assert "forward" in vars(norm), "the layers in fewer passes are in place"
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
         tree_log_likelihoods(model, _documents(2, 0), 50, on_scores=stop)
-    assert model.config._attn_implementation == own
+    assert model.config._attn_implementation == own and "forward" not in vars(norm)
 
 
 def test_more_documents_compute_only_what_is_new(model: Any, tmp_path: Path) -> None:

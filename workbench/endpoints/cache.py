@@ -27,8 +27,8 @@ _FILE = "responses.sqlite"
 _LOCK_WAIT_S = 30.0
 _PAGE_BYTES = 1024
 """A reply is small, and every page that it touches goes into the log whole: 4 KB for one instead of 11."""
-_CHECKPOINT_PAGES = 32_000
-"""32 MB: moving the log into the file waits for the disk, and every call in flight with it."""
+_LOG_BYTES = 32 << 20
+"""Moving the log into the file waits for the disk, and every call in flight with it."""
 _PRIMARY_CODE = 0xFF
 """Bits of an SQLite error code that say what it is; the others say where."""
 _ADVICE = {
@@ -77,7 +77,8 @@ class ResponseCache:
         self._execute("PRAGMA journal_mode=WAL")
         # a commit survives the death of the process; a power cut may cost the last answers, never the file
         self._execute("PRAGMA synchronous=NORMAL")
-        self._execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+        page_bytes = self._execute("PRAGMA page_size").fetchone()[0]  # an older file keeps its own
+        self._execute(f"PRAGMA wal_autocheckpoint={_LOG_BYTES // page_bytes}")
         self._execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         self._execute("CREATE TABLE IF NOT EXISTS abilities (key TEXT PRIMARY KEY, ability TEXT NOT NULL)")
         return self

@@ -91,13 +91,20 @@ class Pauses:
         self._line = asyncio.Lock()
 
     async def wait_for_turn(self, tokens: int, patience_s: Callable[[], float]) -> bool:
-        """Returns when a request of so many tokens may leave, and counts it; False if that is beyond all patience."""
-        async with self._line:
+        """Returns when a request of so many tokens may leave, and counts it; False if that is beyond all patience.
+
+        The next in line goes on once this one has left: those whose answers came together would else all leave
+        together, and their answers come together again and wait for each other every time.
+        """
+        await self._line.acquire()
+        try:
             while (left := max(self._closed_until, self.rates.free_at()) - self.clock()) > 0:
                 if left > patience_s():
                     return False
                 await self._sleep(left)
             self.rates.take(tokens, self.clock())
+        finally:
+            asyncio.get_running_loop().call_soon(self._line.release)
         return True
 
     async def after(self, attempt: Attempt, number: int, jitter: random.Random) -> bool:

@@ -247,7 +247,7 @@ class ServerEndpoint:
                     f"{client.base_url}{path}", body=sent, cast_to=httpx2.Response, options=_AS_IT_IS
                 )
                 answer = read(self._public_bytes(raw.content))
-        except (TimeoutError, openai.APITimeoutError):
+        except TimeoutError:
             answer = CallFailed("timeout", f"no complete answer within {self._config.timeout_s:g} s")
         except openai.APIStatusError as error:
             return self._refused(error, sent)
@@ -312,10 +312,13 @@ class ServerEndpoint:
         from workbench.endpoints.transport import AiohttpTransport, PlainClient
 
         address = verified_local(self._base_url) if self._config.local_only else self._base_url
+        key = self._key or "none"
         return openai.AsyncOpenAI(
             base_url=address,
-            api_key=self._key or "none",
+            api_key=key,
             max_retries=0,
+            # said here, too: in OPENAI_CUSTOM_HEADERS another one would take its place
+            default_headers={"Authorization": f"Bearer {key}"},
             http_client=PlainClient(
                 AiohttpTransport(
                     address,

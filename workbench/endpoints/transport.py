@@ -7,7 +7,6 @@ Redirects are handed back, never followed. What goes wrong on the way is raised 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,8 +21,8 @@ _ALREADY_THERE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the client above sets or leaves out on purpose."""
 _HEADER_ENCODING = "latin-1"
 """Has a sign for every byte; where none is named, httpx tries to decode all headers whenever it looks at one."""
-_TELEMETRY = "x-stainless-"
-"""Headers with which `openai` tells every server the processor, system and Python that it runs on."""
+_SENT = frozenset({"authorization", "accept", "content-type", "user-agent"})
+"""What `openai` would send beyond these tells of the machine, or comes from variables of the environment."""
 _UNPACKED = "identity"
 """The only encoding that is taken: a few kilobytes of gzip can unpack to gigabytes."""
 _LARGEST_BODY = 32 << 20
@@ -38,7 +37,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         the environment names. Must be made in a running event loop."""
         # 20 ms and more for the certificates that the system trusts
         tls = httpx2.create_ssl_context() if address.startswith("https:") else False
-        self._line = asyncio.Lock()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls),
             auto_decompress=False,
@@ -60,20 +58,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 allow_redirects=False,
             ) as answer:
                 body = await _body(answer)
-        await self._one_at_a_time()
         response = httpx2.Response(answer.status, stream=httpx2.ByteStream(body), request=request)
         response.headers = httpx2.Headers(_headers(answer), encoding=_HEADER_ENCODING)
         response.read()
         return response
-
-    async def _one_at_a_time(self) -> None:
-        """Lets those whose answers came together go on in turn, a round of the event loop apart.
-
-        Each has then sent its next request before the one after it looks at its answer. At once, they would all read
-        first and send last: the answers would come together again, and wait for each other every time.
-        """
-        await self._line.acquire()
-        asyncio.get_running_loop().call_soon(self._line.release)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -92,12 +80,12 @@ class PlainClient(httpx2.AsyncClient):
         self._addresses: dict[str, httpx2.URL] = {}
 
     def build_request(self, method: str, url: httpx2.URL | str, **given: Any) -> httpx2.Request:
-        """The request, with nothing added to it but its length, and nothing in it about this machine."""
+        """The request, with nothing added to it but its length, and without headers that no server needs."""
         if (address := self._addresses.get(str(url))) is None:
             address = self._addresses[str(url)] = httpx2.URL(url)
         # given as a stream, httpx neither looks for a form's boundary nor copies headers without their encoding
         request = httpx2.Request(method, address, stream=httpx2.ByteStream(given["content"]))
-        wanted = [(name, value) for name, value in given["headers"] if not name.startswith(_TELEMETRY)]
+        wanted = [(name, value) for name, value in given["headers"] if name.lower() in _SENT]
         request.headers = httpx2.Headers(wanted, encoding=_HEADER_ENCODING)
         request.read()
         return request

@@ -23,6 +23,8 @@ from workbench.models.row_functions import rms_norm, rotated
 
 ATTENTIONS = ("LlamaAttention", "MistralAttention", "Qwen2Attention")
 """Classes that project, rotate whole heads, attend and project again, with nothing between."""
+NORMS = ("LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm")
+"""Classes that round to the precision of their input before they multiply by the weight."""
 MLPS = ("LlamaMLP", "MistralMLP", "Qwen2MLP", "Qwen3MLP")
 """Classes that give down(silu(gate(x)) * up(x))."""
 
@@ -50,7 +52,7 @@ class Fused:
 
     def replace_norm(self, module: Any) -> bool:
         """Replaces `module` if it is a norm that gives what `rms_norm` does; whether it did."""
-        if not type(module).__name__.endswith("RMSNorm") or not _is_plain_norm(module, self.learning):
+        if type(module).__name__ not in NORMS or not _is_plain_norm(module, self.learning):
             return False
         eps = _eps(module)
 
@@ -88,15 +90,15 @@ def replaceable(model: Any) -> Iterator[Any]:
 def reading(model: Any) -> Iterator[None]:
     """Within the block a PEFT or transformers model reads with what could be replaced; afterwards as before."""
     fused = Fused(learning=False)
-    for module in replaceable(heads.bare(model)):
-        name = type(module).__name__
-        if fused.replace_norm(module):
-            continue
-        if name in MLPS and is_silu(module.act_fn):
-            _replace_mlp(fused, module)
-        elif name in ATTENTIONS:
-            _replace_attention(fused, module)
     try:
+        for module in replaceable(heads.bare(model)):
+            name = type(module).__name__
+            if fused.replace_norm(module):
+                continue
+            if name in MLPS and is_silu(module.act_fn):
+                _replace_mlp(fused, module)
+            elif name in ATTENTIONS:
+                _replace_attention(fused, module)
         yield
     finally:
         fused.undo()

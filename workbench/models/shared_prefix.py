@@ -36,7 +36,7 @@ def unsupported(model: Any, longest: int) -> str | None:
         return "it carries a state from token to token"
     if any(getattr(settings, name, None) is not None for name in _STATES):
         return "it carries a state from token to token"
-    if _rescales_positions(settings, longest):
+    if rescales_positions(settings, longest):
         return "its position embeddings change with the length of the row"
     window = getattr(settings, "sliding_window", None)
     layered = getattr(settings, "layer_types", None) is not None
@@ -47,7 +47,7 @@ def unsupported(model: Any, longest: int) -> str | None:
     return None
 
 
-def _rescales_positions(settings: Any, longest: int) -> bool:
+def rescales_positions(settings: Any, longest: int) -> bool:
     """Whether a row of `longest` tokens is beyond the length after which RoPE of this kind turns all positions anew."""
     ropes = getattr(settings, "rope_parameters", None) or {}
     for rope in (ropes, *ropes.values()):  # one for all layers, or one by kind of layer

@@ -24,11 +24,12 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
+from workbench.models import heads
 from workbench.models.generate import changed_decoding
 from workbench.models.greedy import greedy_ids, shared_prefix
 from workbench.models.likelihood import Pair, batches
 from workbench.models.memo import BatchMemo, batch_key
-from workbench.models.shared_prefix import Prefix, unsupported
+from workbench.models.shared_prefix import Prefix, rescales_positions, unsupported
 from workbench.models.tree_likelihood import Score, tree_log_likelihoods
 from workbench.score.fast_check import LONGEST_MADE, disagreement
 from workbench.score.scoring import TOKENS_PER_ROW
@@ -151,6 +152,8 @@ class FastHFLM(HFLM):
             or unsupported(self.model, LONGEST_MADE)
         ):
             return 0
+        if rescales_positions(heads.bare(self.model).config.get_text_config(), longest):
+            return 0  # lm-eval turns the positions of a whole batch by its longest row
         lengths = range(LONGEST_MADE, max(longest, LONGEST_MADE) + 1)
         exact = bisect_left(lengths, True, key=lambda length: unsupported(self.model, length) is not None)
         return lengths[exact - 1]
