@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from in_process import workbench
 
-from workbench.core.errors import UsageError
+from workbench.core.errors import IncompleteError, UsageError
 from workbench.core.paths import Project
-from workbench.core.records import HumanRating
+from workbench.core.records import HumanRating, Judgment, contest_id
 from workbench.loop.contests import find_contests
-from workbench.loop.ratings import RatingSession, ratings_path
+from workbench.loop.rating_summary import summarise
+from workbench.loop.ratings import RatingLog, RatingSession, ratings_path
 
 sys.path.append(str(Path(__file__).parent.parent / "store"))
 
@@ -111,3 +112,25 @@ def test_a_judge_that_people_found_wanting_is_in_the_summary(project: Project) -
     (said.parent / "rated.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     judge = workbench("-C", str(project.root), "rate", "--summary", "--json").document["summary"]["judge"]
     assert (judge["contests"], judge["agreement"]["value"]) == (1, 0.0)  # Ada said it is a tie
+
+
+def test_a_verdict_on_a_turned_pair_is_for_the_same_answer(project: Project) -> None:
+    (contest,) = find_contests(project, RUN, None, None, None).contests
+    names = {"before": contest.before, "after": contest.after}
+    texts = {name: getattr(contest, name) for name in ("prompt", "before_output", "after_output", "suite")}
+    rating = HumanRating(**names, **texts, doc_hash=contest.doc_hash, rater="ada", verdict="after")
+    turned = contest_id(contest.prompt, contest.after_output, contest.before_output)
+    said = [
+        Judgment(suite=contest.suite, doc_hash=turned, judge="j", prompt_sha256="0", order=order,
+                 before="rated-before", after="rated-after", preference=0.1)
+        for order in ("before_first", "after_first")
+    ]  # fmt: skip
+    found = summarise(find_contests(project, RUN, None, None, None), RatingLog((rating,)), said)
+    assert found.judge is not None and found.judge.agreement.value == 1.0
+
+
+def test_a_judge_without_its_judgments_is_said(project: Project) -> None:
+    (said,) = project.artifacts.glob("score/*/judgments.jsonl")
+    said.unlink()
+    with pytest.raises(IncompleteError, match="part is missing"):
+        workbench("-C", str(project.root), "rate", "--summary", "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,94 @@ def test_tables_say_what_json_says(tmp_path: Path) -> None:
     for name in ("torn.parquet", "torn.csv"):
         with pytest.raises(IncompleteError, match=name):
             read_annotations(tmp_path / name)
+
+
+def test_one_answer_that_is_missing_takes_no_other_pair_from_the_agreement(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"q{n}", "output_1": f"x{n}", "output_2": f"y{n}", "preference": n % 2 + 1, "annotator": "j"}
+        for n in range(12)
+    ]
+    ratings = [
+        {"prompt": f"q{n}", "before_output": f"x{n}", "after_output": f"y{n}", "rater": "ann", "verdict": "after"}
+        for n in range(12)
+    ]
+    rows[5]["output_1"] = None
+    judged, rated = (write(tmp_path / name, said) for name, said in (("judge.json", rows), ("people.jsonl", ratings)))
+    people = summarise_votes(votes_in(judged), votes_in(rated)).people
+    assert people is not None
+    assert (people.contests, people.votes_agree.value) == (11, 5 / 11)
+
+
+def test_an_empty_answer_in_a_table_is_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("prompt,before_output,after_output,rater,verdict\n,,x,ann,after\n", encoding="utf-8")
+    (vote,) = votes_in(path)
+    assert (vote.answers, vote.preference, vote.question) == (("", "x"), 1.0, "")
+
+
+def test_whole_numbers_in_tables_may_be_written_as_decimals(tmp_path: Path) -> None:
+    """A column with gaps becomes one of decimals in many programs; Parquet has an exact kind of them too."""
+    wide = [
+        {"question_id": 81 + n, "turn": n + 1, "model_a": "x", "model_b": "y",
+         **dict(zip(("winner_model_a", "winner_model_b", "winner_tie"), won, strict=True))}
+        for n, won in enumerate([(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+    ]  # fmt: skip
+    marks = [{"question_id": 81, "model": "a", "turn": 2, "score": 7.5}]
+    numbers = ["question_id", "turn", "winner_model_a", "winner_model_b", "winner_tie", "score"]
+    for name, rows in (("wide", wide), ("marks", marks)):
+        expected = read_annotations(write(tmp_path / f"{name}.jsonl", rows))
+        frame = pd.DataFrame(rows)
+        held = [column for column in numbers if column in frame]
+        frame = frame.astype(dict.fromkeys(held, float))
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+        exact = frame.assign(**{column: [Decimal(str(value)) for value in frame[column]] for column in held})
+        exact.to_parquet(tmp_path / f"{name}_exact.parquet")
+        for table in (f"{name}.csv", f"{name}.parquet", f"{name}_exact.parquet"):
+            assert read_annotations(tmp_path / table) == expected, table
+
+
+def test_a_row_that_is_no_judgment_makes_no_pair_of_its_own(tmp_path: Path) -> None:
+    for odd, said in (
+        ({"error": "boom"}, "entry 2: the row has no key"),
+        ({"instruction": "q", "output_1": "x", "output_2": "y", "preference": 2}, "entry 2: .*generator_1 is missing"),
+        (alpaca([1])[0] | {"generator_2": None}, "entry 2: .*generator_2 is missing"),
+    ):
+        first, last = alpaca([1, 2])
+        with pytest.raises(IncompleteError, match=said):
+            read_annotations(write(tmp_path / "annotations.json", [first, odd, last], as_list=True))
+
+
+def test_a_raters_last_word_counts_whichever_way_round_the_pair_stood(tmp_path: Path) -> None:
+    """A word that says nothing takes no other's place."""
+    pair = {"prompt": "q", "before_output": "x", "after_output": "y", "rater": "ann", "verdict": "after"}
+    turned = pair | {"before_output": "y", "after_output": "x"}
+    (vote,) = votes_in(write(tmp_path / "turned.jsonl", [pair, turned]))
+    assert (vote.answers, vote.preference) == (("y", "x"), 1.0)
+    kept = votes_in(write(tmp_path / "odd.jsonl", [pair, pair | {"verdict": "bfore"}]))
+    assert [vote.preference for vote in kept] == [1.0]
+    first_odd = votes_in(write(tmp_path / "first.jsonl", [pair | {"verdict": "bfore"}, pair]))
+    assert [vote.preference for vote in first_odd] == [1.0]
+    pd.DataFrame([pair | {"before_output": b"x"}]).to_parquet(tmp_path / "bytes.parquet")
+    with pytest.raises(IncompleteError, match=r"row 1.*expected text, found bytes"):
+        read_annotations(tmp_path / "bytes.parquet")
+
+
+def test_a_failed_verdict_fixes_the_direction_of_its_pair_too(tmp_path: Path) -> None:
+    """The sides are those of the row in which the file first holds the pair."""
+    rows = [
+        {"instruction": f"q{n}", "output_1": "x", "output_2": "y", "preference": preference, "annotator": who}
+        for n, told in enumerate([(None, 2, 2), (1, 1, 2), (2, 2, 2), (1.5, 1, 1), (2, 2, 2)])
+        for who, preference in zip("abc", told, strict=True)
+    ]  # fmt: skip
+    late = dict(rows[0], output_1="y", output_2="x", preference=1)
+    judged = [row for row in rows if row["annotator"] == "a"]
+    people = [row for row in rows if row["annotator"] != "a"]
+    votes = votes_in(write(tmp_path / "judge.json", [*judged, late]))
+    found = summarise_votes(votes, votes_in(write(tmp_path / "people.json", people))).people
+    assert found is not None
+    # judge: y, x, y, tie, y; most people: y, tie, y, x, y
+    assert found.kappa.value == pytest.approx(cohen_kappa_score([2, 1, 2, 0, 2], [2, 0, 2, 1, 2], weights="quadratic"))
 
 
 def test_of_own_ratings_the_last_words_count_and_withdrawn_ones_do_not(tmp_path: Path) -> None:

@@ -242,6 +242,15 @@ def test_the_last_word_of_a_rater_counts_and_can_be_taken_back(tmp_path: Path) -
     assert "ratings.jsonl:8" in str(caught.value)
 
 
+def test_equal_answers_have_no_other_way_round(tmp_path: Path) -> None:
+    same = {"prompt": "q", "before_output": "x", "after_output": "x"}
+    path = tmp_path / "ratings.jsonl"
+    said = [same | {"rater": rater, "verdict": "after"} for rater in ("ann", "bob")]
+    path.write_text("\n".join(map(json.dumps, said)), encoding="utf-8")
+    (contest,) = read_ratings(path, "answers").values()
+    assert contest.by_rater == {"ann": 1.0, "bob": 1.0}
+
+
 def test_a_rating_that_breaks_off_at_the_end_of_the_file_was_never_said(tmp_path: Path) -> None:
     line = {"prompt": "\u00e9", "before_output": "x", "after_output": "y", "rater": "ann", "verdict": "after"}
     whole = json.dumps(line, ensure_ascii=False).encode()

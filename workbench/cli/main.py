@@ -38,7 +38,7 @@ _PROJECT_HELP = (
     "model or adapter that is not there is looked for, too."
 )
 _EPILOG = """Exit codes: 0 done, passed or inconclusive; 1 regressed; 2 usage; 3 incomplete or not comparable;
-4 prerequisite missing; 130 interrupted. A crash is never a regression.
+4 prerequisite missing; 130 interrupted (143 by SIGTERM). A crash is never a regression.
 
 \b
 Start with:

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from workbench.core.rates import wilson
-from workbench.core.records import HumanRating, Judgment
+from workbench.core.records import HumanRating, Judgment, contest_id
 from workbench.core.results import Interval, PeopleAgreement
 from workbench.core.wire import Wire
 from workbench.loop.contests import Contests
@@ -124,7 +124,7 @@ def _with_judge(
     found: Contests, standing: dict[tuple[str, str], HumanRating], judgments: Iterable[Judgment], seed: int
 ) -> PeopleAgreement | None:
     """Agreement with the judge on the contests that both it and people answered: of the arms' answers, or, for a judge
-    that was not asked about them, of the contests that people rated."""
+    that was not asked about them, of the contests that people rated, which may have the arms in each other's place."""
     from workbench.score.judging.ratings import RATED_ARMS
 
     on_arms: dict[tuple[str, str, int], dict[str, list[float | None]]] = {}
@@ -140,11 +140,22 @@ def _with_judge(
     for contest in found.contests:
         orders = on_arms.get((contest.suite, contest.doc_hash, contest.occurrence), {})
         orders = orders or on_rated.get((contest.suite, contest.id, 0), {})
+        turned = contest_id(contest.prompt, contest.after_output, contest.before_output)
+        orders = orders or _swapped(on_rated.get((contest.suite, turned, 0), {}))
         if orders and contest.id in rated:
             both[contest.id] = (contest, orders)
     if not both:
         return None
     return _agreement(both, standing, seed)
+
+
+def _swapped(orders: dict[str, list[float | None]]) -> dict[str, list[float | None]]:
+    """Calls about a contest seen from the other side."""
+    names = {"before_first": "after_first", "after_first": "before_first"}
+    return {
+        names[order]: [None if preference is None else 1 - preference for preference in preferences]
+        for order, preferences in orders.items()
+    }
 
 
 def _agreement(

@@ -161,8 +161,9 @@ def _judgments(project: Project, run: str) -> list[Judgment]:
     artifact = run_artifact(project, run, "score:judge")
     if artifact is None:
         return []
-    parts = [artifact.part(name) for name in ("judgments.jsonl", "rated.jsonl")]
-    return [row for part in parts if part.is_file() for row in read_rows(part, Judgment)]
+    rated = artifact.part("rated.jsonl")
+    parts = [artifact.part("judgments.jsonl"), *([rated] if rated.is_file() else [])]
+    return [row for part in parts for row in read_rows(part, Judgment)]
 
 
 def _export(project: Project, found: Contests, path: Path, rater: str | None, *, dry_run: bool, as_json: bool) -> None:

@@ -6,8 +6,8 @@
                                                                         ->  Vote(..., preference=1.0)
     {"question_id": 81, "turn": 1, "model": "a", "score": 9}            ->  Mark(model="a", turn=1, score=9)
 
-A row whose verdict is missing or impossible is kept, as failed. Ratings are a log: a rater's last word about a pair is
-kept, unless it was withdrawn.
+A row whose verdict is missing or impossible is kept, as failed. Ratings are a log: a rater's last word about a pair,
+whichever way round, is kept, unless it was withdrawn; a verdict that is none takes no other's place.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Reader = Callable[[dict[str, Any]], "Vote | Mark"]
 _WINNERS = {"model_1": 0.0, "model_a": 0.0, "model_2": 1.0, "model_b": 1.0}
 _HIGHEST_GRADE = 10
 _BOTH_BAD = "both_bad"
+_VERDICTS = {"before": 0.0, "after": 1.0, "tie": 0.5, "neither": 0.5}
+_GENERATORS = ("generator_1", "generator_2")
 _SHAPES = (
     "AlpacaEval annotations (preference, output_1, output_2), MT-Bench pairs (model_1, model_2, g1_winner, g2_winner), "
     "votes (model_a, model_b, and winner or winner_model_a, winner_model_b, winner_tie), grades (model, score), or "
@@ -75,8 +77,8 @@ class Mark:
 
 
 def read_annotations(path: Path) -> list[Vote] | list[Mark]:
-    """All rows of a file, which must have one shape. UsageError for a shape that is not known, IncompleteError for a
-    line that is no JSON object."""
+    """All rows of a file: judgments of pairs or grades. UsageError for both in one file or a shape that is not known,
+    IncompleteError for a file or a row that cannot be read."""
     votes: list[Vote] = []
     marks: list[Mark] = []
     for place, row, reader in _that_hold(_recognised(list(judgment_rows(path)))):
@@ -96,14 +98,22 @@ def read_annotations(path: Path) -> list[Vote] | list[Mark]:
 
 
 def _recognised(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any], Reader]]:
-    """Every row with what reads it: a row without some key has the shape of the first one that has them all."""
-    first = next((reader for _, row in rows if (reader := _reader(row)) is not None), None)
+    """Every row with what reads it: a row without some key has the shape of the first one that has them all. A row
+    with none of that shape's keys, or without the models that others name, is no judgment: IncompleteError."""
+    first = next((shape for _, row in rows if (shape := _shape(row)) is not None), None)
+    generators = [key for key in _GENERATORS if any(row.get(key) is not None for _, row in rows)]
     for place, row in rows:
-        reader = _reader(row) or first
-        if reader is None:
-            found = ", ".join(sorted(row)[:8])
+        shape = _shape(row) or first
+        found = ", ".join(sorted(row)[:8])
+        if shape is None:
             problem = f"the row has a shape that is not known (its keys: {found})"
             raise UsageError(problem, where=place, next_step=f"known: {_SHAPES}")
+        keys, reader = shape
+        if not any(key in row for key in keys):
+            raise IncompleteError(f"the row has no key of the other judgments (its keys: {found})", where=place)
+        unnamed = [key for key in generators if row.get(key) is None] if reader is _alpaca else []
+        if unnamed:
+            raise IncompleteError(f"the row does not name its models: {unnamed[0]} is missing", where=place)
         yield place, row, reader
 
 
@@ -116,14 +126,18 @@ def _that_hold(
         if reader is not _rating:
             yield place, row, reader
             continue
-        of = json.dumps([row.get(key) for key in ("prompt", "before_output", "after_output", "rater")])
-        ratings.pop(of, None)
-        if row.get("verdict") != "withdrawn":
-            ratings[of] = (place, row, reader)
+        answers = sorted((row.get("before_output"), row.get("after_output")), key=str)
+        of = json.dumps([row.get("prompt"), answers, row.get("rater")], default=str)
+        verdict = str(row.get("verdict"))
+        if verdict == "withdrawn" or verdict in _VERDICTS:
+            ratings.pop(of, None)
+        if verdict != "withdrawn":
+            ratings.setdefault(of, (place, row, reader))
     yield from ratings.values()
 
 
-def _reader(row: dict[str, Any]) -> Reader | None:
+def _shape(row: dict[str, Any]) -> tuple[tuple[str, ...], Reader] | None:
+    """The keys that tell a row's shape and what reads it; None for a row that has not all keys of any."""
     shapes: list[tuple[tuple[str, ...], Reader]] = [
         (("preference", "output_1", "output_2"), _alpaca),
         (("g1_winner", "g2_winner", "model_1", "model_2"), _both_games),
@@ -133,7 +147,7 @@ def _reader(row: dict[str, Any]) -> Reader | None:
         (("score", "model"), _mark),
         (("verdict", "before_output", "after_output"), _rating),
     ]
-    return next((reader for keys, reader in shapes if all(key in row for key in keys)), None)
+    return next((shape for shape in shapes if all(key in row for key in shape[0])), None)
 
 
 def _alpaca(row: dict[str, Any]) -> Vote:
@@ -200,13 +214,12 @@ def _mark(row: dict[str, Any]) -> Mark:
 
 
 def _rating(row: dict[str, Any]) -> Vote:
-    verdicts = {"before": 0.0, "after": 1.0, "tie": 0.5, "neither": 0.5}
     answers = (_text(row["before_output"]), _text(row["after_output"]))
     models = (_name(row.get("before") or "before"), _name(row.get("after") or "after"))
     return Vote(
         _question(row, row.get("prompt", "")),
         models,
-        verdicts.get(str(row.get("verdict"))),
+        _VERDICTS.get(str(row.get("verdict"))),
         _name(row.get("rater", "")),
         _lengths(answers),
         answers,

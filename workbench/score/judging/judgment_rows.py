@@ -2,9 +2,10 @@
 
     id,model_a,model_b,winner_model_a,winner_model_b,winner_tie,response_a,response_b
     7,x,y,0,1,0,"[""four""]","[""4""]"
-    ->  ("train.csv:2", {"id": "7", "model_a": "x", ..., "winner_model_b": "1", ...})
+    ->  ("train.csv:2", {"id": "7", "model_a": "x", ..., "winner_model_b": 1.0, ...})
 
-Values of CSV stay text, but for the verdicts that are numbers, and an empty field is a missing value.
+Values of CSV stay text, but for turns and verdicts that are numbers; an empty field is a missing value, of an answer or
+a prompt an empty text. Ids that a table holds as decimals (81.0) are the whole numbers they are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,10 @@ from workbench.core.errors import IncompleteError, UsageError
 Place = str
 """File and line, entry or row, for messages."""
 _PARQUET = b"PAR1"
-_NUMBERS = ("preference", "score")
+_NUMBERS = ("preference", "score", "turn", "winner_model_a", "winner_model_b", "winner_tie")
+_TEXTS = ("output_1", "output_2", "response_a", "response_b", "before_output", "after_output", "prompt")
+_IDS = ("question_id", "id")
+_WHOLE = re.compile(r"(\d+)\.0+")
 
 
 def judgment_rows(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -77,7 +83,9 @@ def _csv(path: Path, text: str) -> Iterator[tuple[Place, dict[str, Any]]]:
 
 def _value(name: str, said: Any) -> Any:
     if not said:
-        return None
+        return said if name in _TEXTS else None
+    if name in _IDS and (whole := _WHOLE.fullmatch(said)):
+        return whole[1]
     if name not in _NUMBERS:
         return said
     try:
@@ -95,4 +103,11 @@ def _parquet(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise IncompleteError(f"Parquet file cannot be read: {error}", where=str(path)) from None
     for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
+        yield f"{path}, row {number}", {name: _plain(name, value) for name, value in row.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Decimals as numbers, and whole numbers as such where they are ids."""
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
+    return int(value) if name in _IDS and isinstance(value, float) and value.is_integer() else value

@@ -234,7 +234,7 @@ def _grade(model: str, marks: Sequence[Mark]) -> ModelGrade | None:
 
 def _people(votes: Sequence[Vote], people: Sequence[Vote], seed: int) -> HumanAgreement | None:
     """None if no pair of answers was judged by both."""
-    by_answer = all(vote.answers is not None for vote in (*votes, *people))
+    by_answer = all(any(vote.answers is not None for vote in side) for side in (votes, people))
     directions: Directions = {}
     judged, rated = (_by_contest(side, directions, by_answer=by_answer) for side in (votes, people))
     shared = [key for key in judged if key in rated]
@@ -285,11 +285,13 @@ def _by_contest(
     contests: dict[tuple[str, ...], list[float]] = {}
     for vote in votes:
         sides = vote.answers if by_answer and vote.answers is not None else vote.models
-        verdict = level(vote.preference)
-        if verdict is None or not vote.question:
+        if not vote.question:
             continue
         key = (vote.question, *sorted(sides))
         turned = directions.setdefault(key, sides) != sides
+        verdict = level(vote.preference)
+        if verdict is None:
+            continue
         contests.setdefault(key, []).append(1 - verdict if turned else verdict)
     return contests
 

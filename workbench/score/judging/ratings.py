@@ -73,7 +73,7 @@ def read_ratings(path: Path, suite: str) -> dict[str, Rated]:
             continue
         key = contest_id(rating.prompt, rating.before_output, rating.after_output)
         turned = contest_id(rating.prompt, rating.after_output, rating.before_output)
-        is_turned = turned in bouts
+        is_turned = turned != key and turned in bouts
         if is_turned:
             key = turned
         else:
