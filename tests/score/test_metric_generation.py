@@ -336,3 +336,10 @@ def test_the_docs_name_every_metric_and_setting_and_their_suite_can_be_scored() 
         assert row is not None, name
         assert all(setting in row.split("|")[3] for setting in metric.settings), row
     check_suite(Suite(**yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])))
+
+
+@pytest.mark.parametrize("ignored", ["a.b", 5, ["("], [5], [None]])
+def test_what_is_no_list_of_patterns_to_ignore_is_refused_before_a_model_is_loaded(ignored: Any) -> None:
+    task = {**TASK, "metric_list": [{"metric": "exact_match", "regexes_to_ignore": ignored}]}
+    with pytest.raises(UsageError, match="regexes_to_ignore"):
+        check_suite(suite_of(primary_metric="exact_match", task=task))

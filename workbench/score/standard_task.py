@@ -67,7 +67,7 @@ def standard_task(task: StandardTask, rows: Sequence[Row], examples: Sequence[Ro
             # An inline group is lm-eval's way of giving a task of its index other settings.
             loaded = manager.load([{"group": "workbench", "task": [overrides]}])["tasks"][task.name]
             documents = list(loaded.eval_docs)
-    except ImportError as error:
+    except (ImportError, AssertionError) as error:  # some assert the version of a library
         raise PrerequisiteError(
             f"{task.name} needs a library that is not installed: {error}",
             where="standard",

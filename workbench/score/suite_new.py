@@ -277,7 +277,7 @@ def _choices(rows: list[Row], notes: list[str], file: Path) -> list[Row]:
         labels: list[Any] = []
         if isinstance(given := row["choices"], dict):
             lettered = "text" not in given
-            labels = list(given) if lettered else given.get("label", [])
+            labels = list(given) if lettered else given.get("label") or []
             row["choices"] = list(given.values()) if lettered else given["text"]
         right = _right_choice(row["answer"], row["choices"], labels)
         if right is None:

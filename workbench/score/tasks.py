@@ -166,6 +166,11 @@ def _metrics(suite: Suite, output_type: str, given: Any) -> list[dict[str, Any]]
                 raise UsageError(
                     f"task.metric_list: unknown key {key!r}{did_you_mean(key, _METRIC_KEYS)}", where=_where(suite)
                 )
+        ignored = entry.get("regexes_to_ignore") or []
+        if not isinstance(ignored, list) or None in ignored:
+            raise UsageError("task.metric_list: regexes_to_ignore must be a list of patterns", where=_where(suite))
+        for pattern in ignored:
+            _check_pattern(suite, f"task.metric_list {entry['metric']}: regexes_to_ignore", pattern)
         metrics.append({**entry, "aggregation": "mean", "higher_is_better": True})
     if suite.primary_metric not in (asked := [entry["metric"] for entry in given]):
         raise unknown_metric(suite, suite.primary_metric, asked)
@@ -197,7 +202,7 @@ def _check_filters(suite: Suite, filters: Any) -> None:
                     where=_where(suite),
                 )
         for step in steps:
-            _check_pattern(suite, entry["name"], step.get("regex_pattern"))
+            _check_pattern(suite, f"task.filter_list {entry['name']}: regex_pattern", step.get("regex_pattern"))
             if step.get("regexes_to_ignore"):
                 raise UsageError(
                     f"task.filter_list {entry['name']}: regexes_to_ignore of a filter cannot be limited in time",
@@ -211,17 +216,17 @@ def _check_filters(suite: Suite, filters: Any) -> None:
             )
 
 
-def _check_pattern(suite: Suite, name: str, pattern: Any) -> None:
-    """A filter's pattern must be one for lm-eval, which compiles it, and for the bounded search in its place."""
+def _check_pattern(suite: Suite, place: str, pattern: Any) -> None:
+    """A pattern must be one for lm-eval, which compiles it, and for the bounded search in its place."""
     if pattern is None:
         return
     if not isinstance(pattern, str):
-        raise UsageError(f"task.filter_list {name}: regex_pattern {pattern!r} is no text", where=_where(suite))
+        raise UsageError(f"{place} {pattern!r} is no text", where=_where(suite))
     try:
         compiled(pattern)
         re.compile(pattern)
     except (ValueError, re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"task.filter_list {name}: regex_pattern: {error}", where=_where(suite)) from None
+        raise UsageError(f"{place}: {error}", where=_where(suite)) from None
 
 
 def _check_fewshot(suite: Suite, settings: dict[str, Any]) -> None:
