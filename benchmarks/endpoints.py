@@ -1,6 +1,6 @@
 """The client against a loopback server of fixed latency: throughput, memory, and what kills make it ask again.
 
-    python benchmarks/endpoints.py              12,800 requests three times, 50,000 for memory, 50 kills; six minutes
+    python benchmarks/endpoints.py              12,800 requests three times, 50,000 for memory, 50 kills; four minutes
     python benchmarks/endpoints.py --quick      fewer of everything: shows that it runs, measures little
     python benchmarks/endpoints.py --kills 200  so many kills
     python benchmarks/endpoints.py --json       the last line is one JSON object
